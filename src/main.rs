@@ -1,1 +1,3 @@
+//! The command `wardline`.
+
 fn main() {}

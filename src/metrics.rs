@@ -3,6 +3,9 @@
 //! Each stage has a struct of handles, registered once at start; a handle is two atomic operations, a look-up by name
 //! is a hash and a lock. Labels come from closed lists only: never a device, a patient or an error text.
 
+pub mod account;
+pub mod journal;
+
 use metrics::{Counter, Gauge, Histogram, Label};
 
 /// Buckets for delays, in seconds: from a fast commit to a long outage.

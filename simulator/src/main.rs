@@ -1,1 +1,3 @@
+//! The command `simulator`.
+
 fn main() {}

@@ -114,10 +114,6 @@ impl<'a> Keys<'a> {
         })
     }
 
-    pub(super) fn size(&mut self, key: &str) -> u64 {
-        self.parse(key, 0, units::size)
-    }
-
     /// A size within bounds, both inclusive, in bytes.
     pub(super) fn size_within(&mut self, key: &str, low: u64, high: u64) -> u64 {
         self.parse(key, low, |text| match units::size(text)? {
