@@ -79,7 +79,9 @@ async fn groups_that_both_consumers_are_past_leave_the_disk() {
     let rig = open(&journal_config(dir.path()));
     rig.append(readings(0..10)).await;
     rig.until_committed(10).await;
-    Consumer::ALL.map(|consumer| rig.opened.journal.feed(consumer).advance(10));
+    for consumer in Consumer::ALL {
+        rig.opened.journal.feed(consumer).advance(10);
+    }
     let journal = rig.opened.journal.clone();
     journal.write(|_| Ok(())).await.unwrap();
     assert_eq!(count_groups(&journal).await, 0);
@@ -191,7 +193,9 @@ async fn a_journal_at_its_bound_takes_no_more_until_the_consumers_catch_up() {
     assert!(!rig.status.is_ready());
     rig.append(readings(appended..appended + 10)).await;
     // A change by a consumer still goes through, and gives the room back.
-    Consumer::ALL.map(|consumer| journal.feed(consumer).advance(appended));
+    for consumer in Consumer::ALL {
+        journal.feed(consumer).advance(appended);
+    }
     journal.write(|_| Ok(())).await.unwrap();
     rig.until_committed(appended + 10).await;
 }
