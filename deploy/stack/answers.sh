@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Whether a server really answers its own protocol on 127.0.0.1, with nothing but bash. Sourced by up.
 
-# Sends the first file descriptor's bytes to a port and prints up to COUNT bytes of the answer.
+# Sends what is on stdin to a port and prints up to COUNT bytes of the answer.
 exchange() { # PORT COUNT
     (
         exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
@@ -12,9 +12,9 @@ exchange() { # PORT COUNT
 
 # Prints the body of an answer with a 2xx status; fails on every other.
 http() { # METHOD PORT PATH [BODY]
-    local answer
+    local answer body=${4-}
     answer=$(printf '%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' \
-        "$1" "$3" "${#4}" "${4-}" | exchange "$2" 1000000) || return 1
+        "$1" "$3" "${#body}" "$body" | exchange "$2" 1000000) || return 1
     case $answer in
         "HTTP/1."?" 2"*) printf '%s\n' "${answer#*$'\r\n\r\n'}" ;;
         *) return 1 ;;
