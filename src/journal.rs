@@ -26,6 +26,7 @@
 mod cursor;
 mod feed;
 mod format;
+pub mod inspect;
 mod open;
 mod parking;
 mod quarantine;

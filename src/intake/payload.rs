@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_has_no_items_is_one_rejection_with_its_reason() {
-        let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
+        let deep = b"[".repeat(60_000);
         let long = vec![b' '; 65_537];
         let cases: [(&[u8], Reason); 9] = [
             (b"", Reason::Empty),
@@ -117,16 +117,11 @@ mod tests {
             (b"7", Reason::Shape),
             (b"\xff\xfe", Reason::Json),
             (b"[{\"time\":1}", Reason::Json),
-            (&deep[..60_000], Reason::Json),
+            (&deep, Reason::Json),
             (&long, Reason::TooLarge),
         ];
         for (payload, reason) in cases {
-            assert_eq!(
-                reasons(payload),
-                [Some(reason)],
-                "{:?}",
-                String::from_utf8_lossy(&payload[..payload.len().min(20)])
-            );
+            assert_eq!(reasons(payload), [Some(reason)], "{} bytes", payload.len());
         }
     }
 

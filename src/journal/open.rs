@@ -22,7 +22,7 @@ use crate::config;
 const FORMAT: i64 = 1;
 
 /// The database, in the journal's folder.
-const DATABASE: &str = "journal.sqlite";
+pub(super) const DATABASE: &str = "journal.sqlite";
 
 /// The tables of the journal itself.
 const SCHEMA: &str = "

@@ -327,7 +327,7 @@ impl Writer {
 }
 
 /// The bytes of the pages in use; deleted groups leave free pages, which are used again.
-fn bytes_in_use(connection: &Connection) -> rusqlite::Result<u64> {
+pub(super) fn bytes_in_use(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
 }

@@ -1,0 +1,68 @@
+//! Tables for people, one JSON object a line for machines.
+
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+/// How a command prints its results.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    /// JSON instead of tables.
+    pub(super) json: bool,
+}
+
+impl Output {
+    /// Prints one object: `key: value` lines for people.
+    pub(super) fn object(&self, pairs: &[(&str, Value)]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            let object: serde_json::Map<_, _> =
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            return writeln!(out, "{}", Value::Object(object));
+        }
+        let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in pairs {
+            writeln!(out, "{name:width$}  {}", cell(value))?;
+        }
+        Ok(())
+    }
+
+    /// Prints rows under headings.
+    pub(super) fn table(&self, headings: &[&str], rows: &[Vec<Value>]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            for row in rows {
+                let object: serde_json::Map<_, _> =
+                    headings.iter().map(|name| (*name).to_owned()).zip(row.iter().cloned()).collect();
+                writeln!(out, "{}", Value::Object(object))?;
+            }
+            return Ok(());
+        }
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+            let padded: Vec<_> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            writeln!(out, "{}", padded.join("  ").trim_end())
+        };
+        line(&mut headings.iter().copied())?;
+        for row in &rows {
+            line(&mut row.iter().map(String::as_str))?;
+        }
+        Ok(())
+    }
+}
+
+/// A value for a person; control characters of other people's bytes do not reach the terminal.
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
