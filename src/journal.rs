@@ -179,7 +179,13 @@ impl Journal {
     /// The readings from a consumer's cursor on.
     #[must_use]
     pub fn feed(&self, consumer: Consumer) -> Feed {
-        Feed::new(self.clone(), consumer)
+        self.feed_from(consumer, self.tail.cursors.get(consumer).load(Ordering::Acquire))
+    }
+
+    /// The readings from a place on that is not before the consumer's cursor.
+    #[must_use]
+    pub fn feed_from(&self, consumer: Consumer, seq: u64) -> Feed {
+        Feed::new(self.clone(), consumer, seq)
     }
 
     /// Readings that the consumer is not past yet.

@@ -2,6 +2,7 @@
 //! that the right doctor hears of the ones that matter.
 
 pub mod account;
+pub mod care;
 pub mod clock;
 pub mod config;
 pub mod dead_letter;
@@ -11,11 +12,13 @@ pub mod intake;
 pub mod journal;
 pub mod limits;
 pub mod metrics;
+pub mod peers;
 pub mod reading;
 pub mod retry;
 pub mod shutdown;
 pub mod stages;
 pub mod status;
+pub mod store;
 pub mod telemetry;
 pub mod validate;
 pub mod vital;

@@ -4,8 +4,10 @@
 //! is a hash and a lock. Labels come from closed lists only: never a device, a patient or an error text.
 
 pub mod account;
+pub mod enrich;
 pub mod intake;
 pub mod journal;
+pub mod store;
 
 use metrics::{Counter, Gauge, Histogram, Label};
 

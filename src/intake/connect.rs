@@ -63,6 +63,23 @@ pub fn options(mqtt: &config::Mqtt, client_id: &str) -> Result<MqttOptions, Conn
     Ok(options)
 }
 
+/// Options for a session that takes readings in: one that the broker keeps while we are away, with acknowledgements in
+/// our hands and a window that bounds what may be on the way.
+///
+/// # Errors
+/// As [`options`].
+pub fn session_options(mqtt: &config::Mqtt, client_id: &str) -> Result<MqttOptions, ConnectError> {
+    let mut options = options(mqtt, client_id)?;
+    options.set_manual_acks(true);
+    // Both are needed for a session that outlives its connection: without an expiry it ends with it.
+    options.set_clean_start(false);
+    options.set_session_expiry_interval(Some(u32::try_from(mqtt.session_expiry.as_secs()).unwrap_or(u32::MAX)));
+    options.set_receive_maximum(Some(mqtt.receive_maximum.get()));
+    // Announced to the broker; the library's own default of 10 KiB is not, and ends in a loop of reconnections.
+    options.set_max_packet_size(Some(mqtt.max_packet_size));
+    Ok(options)
+}
+
 /// Reads a secret from its file; white space around it is no part of it.
 ///
 /// # Errors

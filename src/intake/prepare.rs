@@ -14,7 +14,9 @@ use super::payload::{self, Bounds};
 use crate::account::Account;
 use crate::config;
 use crate::dead_letter::DeadLetter;
-use crate::enrich::{Enricher, Lookup};
+use crate::enrich::Enricher;
+use crate::enrich::lookup::Lookup;
+use crate::enrich::records::ProfileStore;
 use crate::journal::{Chunk, Committed, Entry};
 use crate::metrics::intake::Intake as Metrics;
 use crate::reading::{Millis, Reading, Reason, Rejection, Source};
@@ -45,11 +47,11 @@ pub struct Messages {
 
 /// The preparation of one session's messages.
 #[derive(Debug)]
-pub struct Prepare<L> {
+pub struct Prepare<P> {
     /// Adds what is known of the patient.
     pub enricher: Enricher,
     /// Asks for devices that are not known.
-    pub lookup: L,
+    pub lookup: Lookup<P>,
     /// Counts what came in.
     pub account: Arc<Account>,
     /// What the session watches to acknowledge.
@@ -71,11 +73,11 @@ enum Item {
     Rejected(DeadLetter),
 }
 
-impl<L: Lookup> Prepare<L> {
+impl<P: ProfileStore + Send + Sync + 'static> Prepare<P> {
     /// A preparation with nothing remembered yet.
     pub fn new(
         enricher: Enricher,
-        lookup: L,
+        lookup: Lookup<P>,
         account: Arc<Account>,
         committed: Arc<Committed>,
         metrics: Metrics,

@@ -29,9 +29,14 @@ enum Stored {
 }
 
 impl Feed {
-    pub(super) fn new(journal: Journal, consumer: Consumer) -> Self {
-        let position = journal.tail.cursors.get(consumer).load(Ordering::Acquire);
+    pub(super) fn new(journal: Journal, consumer: Consumer, position: u64) -> Self {
         Self { journal, consumer, position, read: VecDeque::new() }
+    }
+
+    /// The sequence number of the next reading that [`Self::next`] will give.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// The next group; waits for one. `None` when intake has ended and everything was handed out. Cancel-safe.
