@@ -2,6 +2,7 @@
 //! that the right doctor hears of the ones that matter.
 
 pub mod account;
+pub mod care;
 pub mod clock;
 pub mod config;
 pub mod dead_letter;
