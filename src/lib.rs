@@ -3,13 +3,16 @@
 
 pub mod account;
 pub mod care;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dead_letter;
+pub mod enrich;
 pub mod intake;
 pub mod journal;
 pub mod limits;
 pub mod metrics;
+pub mod peers;
 pub mod reading;
 pub mod status;
 pub mod validate;

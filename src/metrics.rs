@@ -4,6 +4,7 @@
 //! is a hash and a lock. Labels come from closed lists only: never a device, a patient or an error text.
 
 pub mod account;
+pub mod enrich;
 pub mod journal;
 
 use metrics::{Counter, Gauge, Histogram, Label};
