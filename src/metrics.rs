@@ -7,7 +7,9 @@ pub mod account;
 pub mod enrich;
 pub mod intake;
 pub mod journal;
+pub mod notify;
 pub mod store;
+pub mod watch;
 
 use metrics::{Counter, Gauge, Histogram, Label};
 

@@ -1,0 +1,43 @@
+//! Metrics of the watch consumer.
+
+use metrics::{Counter, Gauge};
+
+use super::{counter_with, gauge};
+use crate::watch::episode::Phase;
+
+/// Handles of the watch.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    begun: Counter,
+    risen: Counter,
+    ended: Counter,
+    /// Episodes that people know of.
+    pub open: Gauge,
+    /// Age of the newest reading that was judged.
+    pub lag_seconds: Gauge,
+}
+
+impl Watch {
+    /// Registers the metrics.
+    #[must_use]
+    pub fn register() -> Self {
+        let phase = |phase| counter_with("wardline_alerts_total", "Events of alerts, by phase.", "phase", phase);
+        Self {
+            begun: phase("begin"),
+            risen: phase("rise"),
+            ended: phase("end"),
+            open: gauge("wardline_episodes_open", "Episodes that people know of."),
+            lag_seconds: gauge("wardline_watch_lag_seconds", "Age of the last reading that was judged."),
+        }
+    }
+
+    /// The counter of one phase.
+    #[must_use]
+    pub fn phase(&self, phase: Phase) -> &Counter {
+        match phase {
+            Phase::Begin => &self.begun,
+            Phase::Rise => &self.risen,
+            Phase::End => &self.ended,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! From events to people: who is told, over which channel, until it is delivered.
+//!
+//! High before medium, old before new. Recipients are resolved when notifying, not when detecting, since a shift may have
+//! changed; while the care graph is away, events wait in the outbox. A recipient whose channel fails holds up no other.
+//! The end of an episode is told to those who were told of its begin.
+
+pub mod keep;
+mod message;
+pub mod mqtt;
+pub mod outbox;
+mod recipients;
+pub mod webhook;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::mqtt::MqttChannel;
+use self::outbox::{Notification, Waiting};
+use self::webhook::Webhook;
+use crate::care::{CareGraph, PeerError, Recipient};
+use crate::config::{self, Backoff};
+use crate::journal::{Journal, JournalError};
+use crate::metrics::notify::Notify as Metrics;
+use crate::reading::Millis;
+use crate::retry::Jitter;
+use crate::status::Part;
+use crate::watch::detector::Event;
+use crate::watch::episode::Phase;
+
+/// Events taken at a time.
+const AT_ONCE: u32 = 100;
+
+/// How often the outbox is looked at when nobody wakes us.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The age at which a notification that nobody takes is given up: older than that it is history, not an alert.
+const EXPIRES: Millis = 24 * 3_600_000;
+
+/// A notification is not known to be delivered; it is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct SendError {
+    /// What happened, for a person.
+    pub reason: String,
+    /// The least wait that the receiver asks for.
+    pub after: Option<Duration>,
+}
+
+/// The channels, one file each.
+#[derive(Debug)]
+pub struct Channels {
+    /// MQTT.
+    pub mqtt: MqttChannel,
+    /// Webhooks.
+    pub webhook: Webhook,
+}
+
+impl Channels {
+    /// Sends over the recipient's channel: a new channel is a file and a line here and in `recipients::CHANNELS`.
+    async fn send(&self, notification: &Notification) -> Result<(), SendError> {
+        match notification.recipient.kind.as_str() {
+            "mqtt" => self.mqtt.send(notification).await,
+            "webhook" => self.webhook.send(notification).await,
+            other => Err(SendError { reason: format!("there is no channel \"{other}\""), after: None }),
+        }
+    }
+}
+
+/// The notification stage.
+#[derive(Debug)]
+pub struct Notifier<C> {
+    journal: Journal,
+    care: C,
+    channels: Arc<Channels>,
+    config: config::Notify,
+    part: Part,
+    metrics: Metrics,
+    /// On their way at this moment.
+    sending: HashSet<String>,
+    /// What became of each.
+    sent: JoinSet<(Notification, Result<(), SendError>)>,
+    care_jitter: Jitter,
+    /// The care graph is not asked before this.
+    care_again: tokio::time::Instant,
+}
+
+impl<C: CareGraph> Notifier<C> {
+    /// A stage with nothing on its way.
+    pub fn new(journal: Journal, care: C, channels: Channels, config: config::Notify, part: Part) -> Self {
+        let care_jitter = Jitter::new(config.backoff);
+        Self {
+            journal,
+            care,
+            channels: Arc::new(channels),
+            config,
+            part,
+            metrics: Metrics::register(),
+            sending: HashSet::new(),
+            sent: JoinSet::new(),
+            care_jitter,
+            care_again: tokio::time::Instant::now(),
+        }
+    }
+
+    /// Runs until `stop`; what is not delivered by then waits in the outbox for the next start.
+    ///
+    /// # Errors
+    /// When the outbox can't be read or written.
+    pub async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) -> Result<(), JournalError> {
+        let mut pruned = tokio::time::Instant::now();
+        loop {
+            self.resolve().await?;
+            let next = self.dispatch().await?;
+            if pruned.elapsed() > Duration::from_secs(60) {
+                pruned = tokio::time::Instant::now();
+                self.write(|connection| outbox::prune(connection, crate::clock::now_ms())).await?;
+            }
+            let stopping = stop.is_cancelled();
+            if stopping && self.sent.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = told.notified() => {}
+                Some(sent) = self.sent.join_next() => {
+                    if let Ok((notification, outcome)) = sent {
+                        self.sending.remove(&notification.id);
+                        self.settle(notification, outcome).await?;
+                    }
+                }
+                () = tokio::time::sleep(next) => {}
+                () = stop.cancelled(), if !stopping => {}
+            }
+        }
+    }
+
+    /// Finds the recipients of events that have none.
+    async fn resolve(&mut self) -> Result<(), JournalError> {
+        let waiting = self.journal.read(|connection| outbox::unresolved(connection, AT_ONCE)).await?;
+        self.metrics.unresolved.set(waiting.len() as f64);
+        if waiting.is_empty() || tokio::time::Instant::now() < self.care_again {
+            return Ok(());
+        }
+        for Waiting { id, event } in waiting {
+            let found = match self.recipients(&event).await? {
+                Ok(found) => found,
+                Err(error) => {
+                    let wait = self.care_jitter.next_wait();
+                    self.care_again = tokio::time::Instant::now() + wait;
+                    self.part.degraded(format!("recipients are not known: {error}; alerts wait in the outbox"));
+                    return Ok(());
+                }
+            };
+            self.care_jitter.reset();
+            self.part.ok();
+            if found.is_empty() {
+                self.metrics.nobody.increment(1);
+            }
+            let plan = recipients::plan(&event, found, &self.config.safety_net, crate::clock::now_ms());
+            self.write(move |connection| outbox::resolve(connection, id, &plan.notifications, &plan.follow_up)).await?;
+        }
+        Ok(())
+    }
+
+    /// Who is to be told: of an end those who were told before, of anything else whom the care graph names now.
+    async fn recipients(&self, event: &Event) -> Result<Result<Vec<Recipient>, PeerError>, JournalError> {
+        let alert = &event.alert;
+        if event.phase == Phase::End {
+            let id = alert.id.clone();
+            return Ok(Ok(self.journal.read(move |connection| outbox::told(connection, &id)).await?));
+        }
+        if alert.condition == recipients::NO_RECIPIENT {
+            return Ok(Ok(Vec::new()));
+        }
+        Ok(self.care.recipients(&alert.patient, &alert.region, &alert.ward, crate::clock::now_ms()).await)
+    }
+
+    /// Sends what is due; returns how long nothing will be.
+    async fn dispatch(&mut self) -> Result<Duration, JournalError> {
+        let now = crate::clock::now_ms();
+        let (due, next) = self.journal.read(move |connection| outbox::due(connection, now, AT_ONCE)).await?;
+        self.metrics.pending.set(due.len() as f64);
+        for notification in due {
+            if self.sending.len() >= self.config.concurrency.get() {
+                break;
+            }
+            if self.sending.insert(notification.id.clone()) {
+                let channels = Arc::clone(&self.channels);
+                self.sent.spawn(async move {
+                    let outcome = channels.send(&notification).await;
+                    (notification, outcome)
+                });
+            }
+        }
+        let wait = next.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or(0)));
+        Ok(wait.map_or(INTERVAL, |wait| wait.min(INTERVAL)))
+    }
+
+    /// Writes down what became of a try.
+    async fn settle(&mut self, notification: Notification, outcome: Result<(), SendError>) -> Result<(), JournalError> {
+        let now = crate::clock::now_ms();
+        let Notification { id, event, attempts, created, recipient } = notification;
+        match outcome {
+            Ok(()) => {
+                let counter = if recipient.kind == "mqtt" { &self.metrics.mqtt } else { &self.metrics.webhook };
+                counter.increment(1);
+                self.metrics.delay_seconds.record((now - event.received) as f64 / 1000.0);
+                self.write(move |connection| outbox::mark_done(connection, &id, now)).await
+            }
+            Err(error) if now - created > EXPIRES => {
+                self.metrics.expired.increment(1);
+                tracing::error!(notification = %id, %error, attempts, "a notification is given up: nobody took it for a day");
+                self.write(move |connection| outbox::mark_done(connection, &id, now)).await
+            }
+            Err(error) => {
+                self.metrics.failed.increment(1);
+                tracing::warn!(kind = %recipient.kind, %error, attempts, "a notification was not delivered; it is tried again");
+                let wait = error.after.unwrap_or_default().max(wait(self.config.backoff, attempts));
+                let next_try = now + Millis::try_from(wait.as_millis()).unwrap_or(EXPIRES);
+                self.write(move |connection| outbox::postpone(connection, &id, next_try)).await
+            }
+        }
+    }
+
+    /// A change of the outbox. On a full disk it is left out: what it would say is found again by the next look.
+    async fn write<F>(&self, change: F) -> Result<(), JournalError>
+    where
+        F: FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
+    {
+        match self.journal.write(change).await {
+            Err(JournalError::Full) => {
+                tokio::time::sleep(INTERVAL).await;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// The wait after a number of tries: full jitter below a bound that doubles.
+fn wait(backoff: Backoff, attempts: u32) -> Duration {
+    let bound = backoff.min.saturating_mul(1 << attempts.min(16)).min(backoff.max);
+    bound.mul_f64(fastrand::f64())
+}
