@@ -24,7 +24,7 @@ version_of() {
         mongodb) echo ferretdb-1.24.2 ;;
         neo4j) echo 5.26.0 ;;
         toxiproxy) echo 2.5.0 ;;
-        telegraf) echo 1.37 ;;
+        telegraf) echo 1.37.2 ;;
         *) fail "there is no server '$1'; the servers are ${default_servers[*]} telegraf" ;;
     esac
 }
