@@ -26,6 +26,8 @@ pub struct Directory {
 #[derive(Debug)]
 struct Profile {
     record: PatientRecord,
+    /// The age bands, worked out once: each new snapshot has the timelines of all sources built anew.
+    bands: Vec<(Millis, &'static str)>,
     /// The directory's defaults themselves, not a copy, for a patient without overrides: a context that shares them
     /// is journalled without repeating them.
     limits: Arc<Limits>,
@@ -88,7 +90,8 @@ impl Directory {
 
     fn add(&self, timeline: &mut Timeline, source: &Source, assignment: &AssignmentRecord, from: Millis, to: Millis) {
         let profile = self.patients.get(&assignment.patient);
-        let bands: Vec<_> = age::bands(profile.and_then(|profile| profile.record.birth_date)).collect();
+        let unknown = [(Millis::MIN, UNKNOWN_AGE)];
+        let bands = profile.map_or(unknown.as_slice(), |profile| &profile.bands);
         let (patient, ward): (Arc<str>, Arc<str>) =
             (assignment.patient.as_str().into(), assignment.ward.as_str().into());
         let bed: Option<Arc<str>> = assignment.bed.as_deref().map(Into::into);
@@ -152,7 +155,10 @@ impl Directory {
             }
             Arc::new(limits)
         };
-        self.patients.insert(record.id.clone(), Arc::new(Profile { record, limits }));
+        self.patients.insert(
+            record.id.clone(),
+            Arc::new(Profile { bands: age::bands(record.birth_date).collect(), record, limits }),
+        );
     }
 
     /// The patients who have an assignment but no profile; their readings have default limits and no age.

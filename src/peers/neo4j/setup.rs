@@ -38,7 +38,12 @@ impl Neo4j {
                     }
                     false => format!("CREATE INDEX {name} IF NOT EXISTS FOR (n:{label}) ON (n.{property})"),
                 };
-                self.rows(query(&statement)).await?;
+                // Two that set up at once can both find it missing, and "if not exists" does not keep the second from failing.
+                if let Err(error) = self.rows(query(&statement)).await
+                    && !is_there(&self.indexes().await?, wanted)
+                {
+                    return Err(error);
+                }
             }
             made.push(Made { what: describe(wanted), new });
         }
