@@ -6,7 +6,6 @@
 mod check;
 mod config;
 mod dead_letter;
-mod demo;
 mod init;
 mod journal;
 mod output;
@@ -43,8 +42,6 @@ pub struct Cli {
 enum Command {
     /// Take readings in, store them, watch them, notify; until SIGTERM.
     Run,
-    /// Try the whole thing with everything in one process: broker, stores and simulated beds.
-    Demo(demo::Args),
     /// Check the configuration and try each peer.
     Check,
     /// Make the buckets, indexes and constraints that `run` needs; may be repeated.
@@ -64,15 +61,11 @@ enum Command {
 /// Runs one command; what went wrong is told on standard error.
 pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     let output = output::Output { json: cli.json };
-    if let Command::Demo(args) = cli.command {
-        return demo::demo(args);
-    }
     let Some(config) = config::load(cli.config.as_deref())? else { return Ok(ExitCode::from(EXIT_USAGE)) };
     match cli.command {
         Command::Run => run::run(config),
-        Command::Demo(_) => Ok(ExitCode::SUCCESS),
         Command::Check => check::check(&config, &output),
-        Command::Init => init::init(&config, &output),
+        Command::Init => init::init(&config),
         Command::DeadLetter { command } => dead_letter::dead_letter(&config, &output, command),
         Command::Journal { command } => journal::journal(&config, &output, command),
     }

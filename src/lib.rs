@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod care;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dead_letter;

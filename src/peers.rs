@@ -1,6 +1,7 @@
 //! The adapters: each speaks to one peer, implements the ports of the stages that need it, and keeps the peer's own types
 //! to itself. Every call is bounded in time.
 
+pub mod both;
 pub mod embedded;
 pub mod influx;
 pub mod mongo;

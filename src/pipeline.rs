@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
 use crate::care::{AlertStore, CareGraph};
@@ -16,7 +17,10 @@ use crate::intake::filters;
 use crate::intake::link::Links;
 use crate::intake::prepare::Prepare;
 use crate::intake::session::Session;
-use crate::journal::{self, Committed, Consumer, JournalError, Reports};
+use crate::journal::{self, Committed, JournalError, Reports};
+use crate::notify::mqtt::MqttChannel;
+use crate::notify::webhook::Webhook;
+use crate::notify::{Channels, Notifier};
 use crate::shutdown::Shutdown;
 use crate::stages::{Stages, Stopped};
 use crate::status::Status;
@@ -125,12 +129,26 @@ where
     }
     drop(prepared);
 
-    // From the journal on, two consumers, each at its own pace.
-    let feed = journal.feed(Consumer::Store);
-    stages.spawn("store", store::run(feed, peers.vitals, config));
-    let feed = journal.feed(Consumer::Watch);
-    stages.spawn("watch", watch::run(feed, config));
-    stages.spawn("notify", notify::run(journal, peers.care, peers.alerts, config));
+    // From the journal on two consumers, each at its own pace: the store,
+    let vitals = Arc::new(peers.vitals);
+    let (part, hard) = (status.part("influxdb"), shutdown.hard.clone());
+    stages.spawn("store", store::run(journal.clone(), vitals, config.clone(), account, part, hard));
+
+    // and the watch, with whoever notifies behind it.
+    let (told, watched) = (Arc::<Notify>::default(), CancellationToken::new());
+    let watching = watch::run(journal.clone(), config.clone(), Arc::clone(&told), shutdown.hard.clone());
+    let done = watched.clone().drop_guard();
+    stages.spawn("watch", async move {
+        let _done = done;
+        watching.await
+    });
+    let options = connect::options(&config.mqtt, &config.notify.mqtt_client_id)?;
+    let mqtt = MqttChannel::start(options, config.mqtt.backoff);
+    let channels = Channels { mqtt, webhook: Webhook::new(&config.notify)? };
+    let notifier = Notifier::new(journal.clone(), peers.care, channels, config.notify.clone(), status.part("neo4j"));
+    stages.spawn("notify", notifier.run(told, watched.clone()));
+    let keeping = notify::keep::run(journal, peers.alerts, config.notify.backoff, status.part("alerts"), watched);
+    stages.spawn("keep", keeping);
 
     let stopped = stages.join(shutdown).await;
     // The last handle is gone: the writer commits the cursors and ends.

@@ -4,10 +4,13 @@
 
 use std::future::Future;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
+use super::EXIT_WRONG;
 use crate::care::PeerError;
 use crate::config::Config;
 use crate::peers::Made;
+use crate::peers::influx::{InfluxDb, InfluxError};
 use crate::peers::mongo::Mongo;
 use crate::peers::neo4j::Neo4j;
 
@@ -22,13 +25,42 @@ pub enum InitError {
     Output(#[from] io::Error),
 }
 
+/// The command.
+pub(super) fn init(config: &Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(run(config, &mut io::stdout()));
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(InitError::Peers(_)) => Ok(ExitCode::from(EXIT_WRONG)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Sets up all peers, and prints one line for each thing made or already there.
 pub async fn run(config: &Config, output: &mut impl Write) -> Result<(), InitError> {
     let (mongo, neo4j) = (Mongo::new(config.mongodb.clone()), Neo4j::new(config.neo4j.clone()));
     let mut failed = 0;
     failed += usize::from(!set_up(output, mongo.init()).await?);
     failed += usize::from(!set_up(output, neo4j.init()).await?);
+    failed += usize::from(!set_up(output, buckets(config)).await?);
     if failed == 0 { Ok(()) } else { Err(InitError::Peers(failed)) }
+}
+
+/// The bucket of each configured region.
+async fn buckets(config: &Config) -> Result<Vec<Made>, PeerError> {
+    let failed = |error: &InfluxError| PeerError { peer: "influxdb", message: error.to_string(), retry: true };
+    if config.mqtt.regions.is_empty() {
+        let message = "mqtt.regions is empty: name the regions, so that their buckets can be made".to_owned();
+        return Err(PeerError { peer: "influxdb", message, retry: false });
+    }
+    let influx = InfluxDb::new(&config.influxdb).map_err(|error| failed(&error))?;
+    let new = influx.ensure_buckets(&config.mqtt.regions).await.map_err(|error| failed(&error))?;
+    let made = config.mqtt.regions.iter().map(|region| {
+        let bucket = influx.bucket(region);
+        Made { new: new.contains(&bucket), what: format!("influxdb bucket {bucket}") }
+    });
+    Ok(made.collect())
 }
 
 /// One peer: prints what was made, or why it was not; whether it went well.

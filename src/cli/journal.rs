@@ -21,7 +21,8 @@ pub(super) enum Command {
 
 pub(super) fn journal(config: &Config, output: &Output, command: Command) -> anyhow::Result<ExitCode> {
     let dir = &config.journal.dir;
-    let journal = inspect::Inspection::open(dir).with_context(|| format!("can't open the journal in {}", dir.display()))?;
+    let journal =
+        inspect::Inspection::open(dir).with_context(|| format!("can't open the journal in {}", dir.display()))?;
     match command {
         Command::Status => {
             let status = journal.status()?;

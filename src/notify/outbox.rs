@@ -94,7 +94,9 @@ fn urgency(priority: Priority) -> i64 {
 pub fn add(connection: &Connection, events: &[Event]) -> rusqlite::Result<()> {
     for event in events {
         connection
-            .prepare_cached("INSERT OR IGNORE INTO alert_events (alert, phase, urgency, event) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO alert_events (alert, phase, urgency, event) VALUES (?1, ?2, ?3, ?4)",
+            )?
             .execute(params![event.alert.id, event.phase.name(), urgency(event.alert.priority), text(event)?])?;
     }
     Ok(())
@@ -137,7 +139,12 @@ pub fn mark_kept(connection: &Connection, id: i64) -> rusqlite::Result<()> {
 ///
 /// # Errors
 /// When a statement fails.
-pub fn resolve(connection: &Connection, id: i64, notifications: &[Notification], more: &[Event]) -> rusqlite::Result<()> {
+pub fn resolve(
+    connection: &Connection,
+    id: i64,
+    notifications: &[Notification],
+    more: &[Event],
+) -> rusqlite::Result<()> {
     for notification in notifications {
         let Notification { id, recipient, event, created, .. } = notification;
         connection
@@ -145,7 +152,14 @@ pub fn resolve(connection: &Connection, id: i64, notifications: &[Notification],
                 "INSERT OR IGNORE INTO notifications (id, alert, urgency, created, recipient, event, next_try)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4)",
             )?
-            .execute(params![id, event.alert.id, urgency(event.alert.priority), created, text(recipient)?, text(event)?])?;
+            .execute(params![
+                id,
+                event.alert.id,
+                urgency(event.alert.priority),
+                created,
+                text(recipient)?,
+                text(event)?
+            ])?;
     }
     add(connection, more)?;
     connection.prepare_cached("UPDATE alert_events SET resolved = 1 WHERE id = ?1")?.execute([id])?;
@@ -329,8 +343,15 @@ mod tests {
     #[test]
     fn what_was_finished_a_day_ago_leaves_and_what_is_not_stays() {
         let connection = database();
-        add(&connection, &[event("a", Phase::Begin, Priority::High), event("b", Phase::Begin, Priority::High)]).unwrap();
-        resolve(&connection, 1, &[Notification::new(&event("a", Phase::Begin, Priority::High), recipient("x"), 5)], &[]).unwrap();
+        add(&connection, &[event("a", Phase::Begin, Priority::High), event("b", Phase::Begin, Priority::High)])
+            .unwrap();
+        resolve(
+            &connection,
+            1,
+            &[Notification::new(&event("a", Phase::Begin, Priority::High), recipient("x"), 5)],
+            &[],
+        )
+        .unwrap();
         mark_kept(&connection, 1).unwrap();
         mark_done(&connection, "a.begin.mqtt.x", 10).unwrap();
         prune(&connection, 10 + KEPT + 1).unwrap();

@@ -25,12 +25,7 @@ pub struct Plan {
 /// The endpoint of last resort as a recipient.
 #[must_use]
 pub fn safety_net(net: &SafetyNet) -> Recipient {
-    Recipient {
-        clinician: "safety-net".to_owned(),
-        kind: net.kind.to_owned(),
-        address: net.address.clone(),
-        rank: 0,
-    }
+    Recipient { clinician: "safety-net".to_owned(), kind: net.kind.to_owned(), address: net.address.clone(), rank: 0 }
 }
 
 /// Plans an event for the recipients that were found: each clinician at the first endpoint that we have a channel for.

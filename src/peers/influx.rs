@@ -3,6 +3,7 @@
 //! Health, buckets and queries go through the `influxdb2` crate. The write goes beside it, because its call can neither
 //! compress nor show the response's `Retry-After`, and both matter when a server is slow.
 
+mod alerts;
 mod answer;
 
 use std::io::Write as _;
@@ -181,12 +182,21 @@ fn read_token(config: &config::InfluxDb) -> Result<String, InfluxError> {
     Ok(text.trim().to_owned())
 }
 
-impl VitalStore for InfluxDb {
+impl VitalStore for std::sync::Arc<InfluxDb> {
     async fn write(&self, part: Part<'_>) -> Result<(), WriteError> {
-        let Some(region) = part.readings().next().map(|enriched| &*enriched.context.region) else { return Ok(()) };
+        match part.readings().next() {
+            Some(first) => self.write_lines(&first.context.region, part.lines()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl InfluxDb {
+    /// Writes lines to the bucket of a region.
+    async fn write_lines(&self, region: &str, lines: &[u8]) -> Result<(), WriteError> {
         let bucket = self.bucket(region);
         let retry = |reason: String| WriteError::Retry { after: None, reason };
-        let body = gzip(part.lines()).map_err(|error| retry(format!("a batch can't be compressed: {error}")))?;
+        let body = gzip(lines).map_err(|error| retry(format!("a batch can't be compressed: {error}")))?;
         let sent = self
             .http
             .post(format!("{}/api/v2/write", self.config.url))

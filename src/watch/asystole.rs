@@ -10,8 +10,7 @@ pub fn observe(enriched: &EnrichedReading, each: &mut impl FnMut(Observation)) {
         return;
     }
     if let Some(value) = enriched.reading.vitals.get(Vital::HeartRate) {
-        let verdict =
-            if value == 0.0 { Verdict::Critical { limit: 0.0 } } else { Verdict::Normal { recovered: true } };
+        let verdict = if value == 0.0 { Verdict::Critical { limit: 0.0 } } else { Verdict::Normal { recovered: true } };
         each(Observation { condition: Condition::Asystole, value, verdict });
     }
 }

@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_device_without_a_patient_is_judged_by_the_default_limits() {
-        let critical: Vec<_> = (0..2).map(|second| reading("", second, &[(Vital::Spo2, 70.0)], Quality::Good)).collect();
+        let critical: Vec<_> =
+            (0..2).map(|second| reading("", second, &[(Vital::Spo2, 70.0)], Quality::Good)).collect();
         let mut events = Vec::new();
         let mut detector = detector();
         critical.iter().for_each(|reading| detector.observe(reading, &mut events));

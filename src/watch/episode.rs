@@ -106,7 +106,8 @@ pub fn step(episode: Option<Episode>, observation: &Observation, time: Millis, c
         let run = now.critical.unwrap_or(Run { since: time, samples: 0 });
         Run { samples: run.samples + 1, ..run }
     });
-    let lasted = |run: Run, sustain: Sustain| run.samples >= sustain.samples && time - run.since >= millis(sustain.time);
+    let lasted =
+        |run: Run, sustain: Sustain| run.samples >= sustain.samples && time - run.since >= millis(sustain.time);
     let wanted = if now.critical.is_some_and(|run| lasted(run, config.critical)) {
         Some(Priority::High)
     } else if lasted(now.abnormal, config.warning) {
@@ -142,7 +143,9 @@ fn calm(episode: Option<Episode>, recovered: bool, time: Millis, config: &config
         _ => Some(time),
     };
     match now.recovering {
-        Some(since) if time - since >= millis(config.recovery_for) => Step { episode: None, event: Some((Phase::End, now)) },
+        Some(since) if time - since >= millis(config.recovery_for) => {
+            Step { episode: None, event: Some((Phase::End, now)) }
+        }
         _ => Step { episode: Some(now), event: None },
     }
 }
@@ -172,7 +175,8 @@ mod tests {
                 'c' => Verdict::Critical { limit: 131.0 },
                 _ => continue,
             };
-            let observation = Observation { condition: Condition::High(Vital::HeartRate), value: second as f64, verdict };
+            let observation =
+                Observation { condition: Condition::High(Vital::HeartRate), value: second as f64, verdict };
             let step = step(episode, &observation, second as Millis * 1000, &config);
             episode = step.episode;
             events.extend(step.event.map(|(phase, episode)| (second, phase, episode.told)));

@@ -15,8 +15,10 @@ pub fn observe(enriched: &EnrichedReading, config: &config::Watch, each: &mut im
         }
         let limit = enriched.context.limits.get(vital);
         let margin = config.margins.get(vital.index()).copied().unwrap_or_default();
-        let low = verdict(limit.warning_low, limit.critical_low, |bound| value < bound, |bound| value >= bound + margin);
-        let high = verdict(limit.warning_high, limit.critical_high, |bound| value > bound, |bound| value <= bound - margin);
+        let low =
+            verdict(limit.warning_low, limit.critical_low, |bound| value < bound, |bound| value >= bound + margin);
+        let high =
+            verdict(limit.warning_high, limit.critical_high, |bound| value > bound, |bound| value <= bound - margin);
         if let Some(verdict) = low {
             each(Observation { condition: Condition::Low(vital), value, verdict });
         }

@@ -47,7 +47,9 @@ pub fn load(connection: &Connection) -> rusqlite::Result<HashMap<Arc<str>, Subje
             Ok(subject) => {
                 subjects.insert(name.into(), subject);
             }
-            Err(error) => tracing::error!(%error, "the saved state of one patient can't be read; its episodes begin anew"),
+            Err(error) => {
+                tracing::error!(%error, "the saved state of one patient can't be read; its episodes begin anew")
+            }
         }
     }
     Ok(subjects)
