@@ -83,6 +83,7 @@ async fn ready(State(shown): State<Shown>) -> Response {
         .map(|(name, state)| {
             let (word, reason) = match state {
                 status::State::Starting => ("starting", None),
+                status::State::Stopping => ("stopping", None),
                 status::State::Ok => ("ok", None),
                 status::State::Degraded(reason) => ("degraded", Some(reason)),
                 status::State::Down(reason) => ("down", Some(reason)),

@@ -92,7 +92,10 @@ where
     let directory = SharedDirectory::new(Arc::clone(&config.watch.limits));
     let (schedule, part) = (refresh::Schedule::new(config), status.part("mongodb"));
     let refreshing = refresh::run(Arc::clone(&profiles), directory.clone(), schedule, part, shutdown.soft.clone());
-    stages.spawn("refresh", async { Ok::<_, Stopped>(refreshing.await) });
+    stages.spawn("refresh", async {
+        refreshing.await;
+        Ok::<(), Stopped>(())
+    });
 
     // Messages: received, decoded, validated, enriched, journalled, acknowledged.
     let links = Links::new(status.part("mqtt"));
@@ -125,7 +128,10 @@ where
         let enricher = Enricher::new(directory.clone());
         let prepare = Prepare::new(enricher, lookup, Arc::clone(&account), committed, metrics, &config.intake);
         let prepared = prepared.clone();
-        stages.spawn("prepare", async { Ok::<_, Stopped>(prepare.run(to_prepare, prepared).await) });
+        stages.spawn("prepare", async {
+            prepare.run(to_prepare, prepared).await;
+            Ok::<(), Stopped>(())
+        });
     }
     drop(prepared);
 
@@ -145,7 +151,7 @@ where
     let options = connect::options(&config.mqtt, &config.notify.mqtt_client_id)?;
     let mqtt = MqttChannel::start(options, config.mqtt.backoff);
     let channels = Channels { mqtt, webhook: Webhook::new(&config.notify)? };
-    let notifier = Notifier::new(journal.clone(), peers.care, channels, config.notify.clone(), status.part("neo4j"));
+    let notifier = Notifier::new(journal.clone(), peers.care, channels, config.notify.clone(), status.part("notify"));
     stages.spawn("notify", notifier.run(told, watched.clone()));
     let keeping = notify::keep::run(journal, peers.alerts, config.notify.backoff, status.part("alerts"), watched);
     stages.spawn("keep", keeping);

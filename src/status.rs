@@ -13,6 +13,8 @@ pub enum State {
     Degraded(String),
     /// Not taking in readings; the service is not ready.
     Down(String),
+    /// Asked to stop; the service is not ready.
+    Stopping,
 }
 
 /// The parts in the order in which they were added.
@@ -56,7 +58,7 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         let needed = ["mqtt", "journal"];
         self.all().iter().all(|(name, state)| match state {
-            State::Down(_) => false,
+            State::Down(_) | State::Stopping => false,
             State::Starting => !needed.contains(name),
             State::Ok | State::Degraded(_) => true,
         })
@@ -79,6 +81,11 @@ impl Part {
         self.set(State::Down(reason.into()));
     }
 
+    /// The part takes in nothing more, because it was asked to stop.
+    pub fn stopping(&self) {
+        self.set(State::Stopping);
+    }
+
     fn set(&self, state: State) {
         let mut parts = self.status.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((_, current)) = parts.iter_mut().find(|(name, _)| *name == self.name) else { return };
@@ -88,7 +95,7 @@ impl Part {
         drop(parts);
         if changed {
             match state {
-                State::Starting => {}
+                State::Starting | State::Stopping => {}
                 State::Ok => tracing::info!(part = self.name, "ok"),
                 State::Degraded(reason) => tracing::warn!(part = self.name, %reason, "degraded"),
                 State::Down(reason) => tracing::error!(part = self.name, %reason, "down"),

@@ -54,7 +54,7 @@ async fn pipeline(config: &Config, shown: Shown) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    tokio::spawn(neo4j::watch(graph.clone(), status.part("care graph"), shutdown.hard.clone()));
+    tokio::spawn(neo4j::watch(graph.clone(), status.part("neo4j"), shutdown.hard.clone()));
     let alerts = Both(mongo.clone(), Arc::clone(&influx));
     let peers = Peers { vitals: influx, profiles: mongo, care: graph, alerts };
     let outcome = pipeline::run(config, peers, &status, account, &shutdown).await;

@@ -46,6 +46,11 @@ impl Link {
         self.set(Some(reason.into()));
     }
 
+    /// Nothing more is taken in, by this session or any other.
+    pub fn stopping(&self) {
+        self.links.part.stopping();
+    }
+
     fn set(&self, state: Option<String>) {
         let mut down = self.links.down.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = down.get_mut(self.index) {

@@ -364,7 +364,7 @@ impl Session {
 
     /// After the stop: no more reading; what was received reaches the disk and is acknowledged, then good-bye.
     async fn drain(&mut self, events: &mut EventLoop, state: &mut State, hard_stop: &CancellationToken) {
-        self.link.down("stopping");
+        self.link.stopping();
         let orderly = async {
             if self.hand_on(state).await.is_err() {
                 return;

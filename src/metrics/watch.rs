@@ -32,7 +32,6 @@ impl Watch {
     }
 
     /// The counter of one phase.
-    #[must_use]
     pub fn phase(&self, phase: Phase) -> &Counter {
         match phase {
             Phase::Begin => &self.begun,

@@ -330,7 +330,7 @@ mod tests {
         resolve(&connection, 1, std::slice::from_ref(&notification), &[]).unwrap();
         resolve(&connection, 1, std::slice::from_ref(&notification), &[]).unwrap();
         let (found, _) = due(&connection, 5, 9).unwrap();
-        assert_eq!(found, [notification.clone()]);
+        assert_eq!(found, std::slice::from_ref(&notification));
         postpone(&connection, &notification.id, 100).unwrap();
         assert_eq!(due(&connection, 99, 9).unwrap(), (vec![], Some(100)));
         let (found, _) = due(&connection, 100, 9).unwrap();
