@@ -149,3 +149,62 @@ impl Episode {
         }
     }
 }
+
+/// Which episodes a fleet plays, and when: bed by bed another kind, and each bed another kind each time. One bed in
+/// each round of the kinds stays well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Script {
+    /// The kinds to play; none for a healthy ward.
+    pub kinds: Vec<Kind>,
+    /// Seconds after the start at which the first begins.
+    pub first: f64,
+    /// Seconds that an episode lasts.
+    pub length: f64,
+    /// Seconds from the begin of one episode of a bed to the next; leave room to recover.
+    pub every: f64,
+}
+
+impl Script {
+    /// Nobody falls ill.
+    #[must_use]
+    pub const fn healthy() -> Self {
+        Self { kinds: Vec::new(), first: 0.0, length: 0.0, every: f64::INFINITY }
+    }
+
+    /// The bed's last episode that has begun.
+    #[must_use]
+    pub fn at(&self, bed: usize, clock: f64) -> Option<Episode> {
+        if self.kinds.is_empty() || clock < self.first {
+            return None;
+        }
+        let number = ((clock - self.first) / self.every).floor();
+        let turn = (bed + number as usize) % (self.kinds.len() + 1);
+        let start = self.first + if number > 0.0 { number * self.every } else { 0.0 };
+        self.kinds.get(turn).map(|kind| Episode { kind: *kind, start, length: self.length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_comes_to_every_bed_and_ends_before_the_next() {
+        let script = Script { kinds: Kind::ALL.to_vec(), first: 5.0, length: 20.0, every: 60.0 };
+        for bed in 0..9 {
+            let played: Vec<_> = (0..8).filter_map(|number| script.at(bed, 5.0 + 60.0 * f64::from(number))).collect();
+            assert_eq!(played.len(), 7);
+            assert!(Kind::ALL.iter().all(|kind| played.iter().any(|episode| episode.kind == *kind)));
+        }
+        assert_eq!(script.at(0, 4.9), None);
+        assert!(script.at(0, 24.9).is_some_and(|episode| episode.is_on(24.9) && !episode.is_on(25.0)));
+        assert_eq!(Script::healthy().at(3, 1e9), None);
+    }
+
+    #[test]
+    fn an_asystole_and_a_lead_off_show_the_same_number_and_another_quality() {
+        let episode = |kind| Episode { kind, start: 0.0, length: 10.0 };
+        assert_eq!(episode(Kind::Asystole).strain(5.0), episode(Kind::LeadOff).strain(5.0));
+        assert_ne!(Kind::Asystole.quality(), Kind::LeadOff.quality());
+    }
+}

@@ -25,6 +25,8 @@ pub struct Faults {
     pub late: f64,
     /// Share of readings whose clock is a minute ahead.
     pub ahead: f64,
+    /// The most that a device's clock is ahead or behind; each device has its own, and a few seconds are no fault yet.
+    pub skew: Duration,
     /// Every so often a bed is cut off for a tenth of this time, and sends all it has when it is back.
     pub outage: Option<Duration>,
     /// Every so often a connection is dropped without a word.
@@ -33,7 +35,9 @@ pub struct Faults {
 
 /// A fault that is none, or a share that is no number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no fault: expected malformed=0.01, duplicate=, swapped=, late=, ahead= (shares), outage=60s, disconnect=60s")]
+#[error(
+    "\"{0}\" is no fault: expected malformed=0.01, duplicate=, swapped=, late=, ahead= (shares), skew=2s, outage=60s, disconnect=60s"
+)]
 pub struct NoFault(String);
 
 impl FromStr for Faults {
@@ -46,7 +50,8 @@ impl FromStr for Faults {
             let (name, value) = part.split_once('=').ok_or_else(refused)?;
             let share = || value.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(refused);
             let seconds = || {
-                let seconds = value.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0);
+                let seconds =
+                    value.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0);
                 seconds.map(Duration::from_secs).ok_or_else(refused)
             };
             match name {
@@ -55,6 +60,8 @@ impl FromStr for Faults {
                 "swapped" => faults.swapped = share()?,
                 "late" => faults.late = share()?,
                 "ahead" => faults.ahead = share()?,
+                // Beyond this a reading would be refused, and nobody could say what must become of it.
+                "skew" => faults.skew = Some(seconds()?).filter(|skew| skew.as_secs() <= 4).ok_or_else(refused)?,
                 "outage" => faults.outage = Some(seconds()?),
                 "disconnect" => faults.disconnect = Some(seconds()?),
                 _ => return Err(refused()),
@@ -92,7 +99,7 @@ mod tests {
     fn faults_are_read_and_nonsense_is_named() {
         let faults: Result<Faults, _> = "malformed=0.01, outage=60s".parse();
         assert_eq!(faults, Ok(Faults { malformed: 0.01, outage: Some(Duration::from_secs(60)), ..Faults::default() }));
-        for text in ["late", "late=2", "gremlins=1", "outage=60"] {
+        for text in ["late", "late=2", "gremlins=1", "outage=60", "skew=9s"] {
             assert!(text.parse::<Faults>().is_err_and(|error| error.to_string().contains(text)), "{text}");
         }
     }

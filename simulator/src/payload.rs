@@ -30,7 +30,8 @@ pub fn json(device: &str, seq: u64, time: i64, format: TimeFormat, values: &Valu
     for (number, (place, tenths)) in values.iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };
         let name = NAMES.get(place).copied().unwrap_or_default();
-        let (whole, tenth, sign) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10, if tenths < 0 { "-" } else { "" });
+        let (whole, tenth, sign) =
+            (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10, if tenths < 0 { "-" } else { "" });
         match tenth {
             0 => write!(text, r#"{comma}"{name}":{sign}{whole}"#).ok(),
             tenth => write!(text, r#"{comma}"{name}":{sign}{whole}.{tenth}"#).ok(),
@@ -42,7 +43,7 @@ pub fn json(device: &str, seq: u64, time: i64, format: TimeFormat, values: &Valu
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step is a failed test")]
     use super::*;
     use proptest::prelude::*;
 

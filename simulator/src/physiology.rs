@@ -58,8 +58,20 @@ impl Body {
         let mut random = fastrand::Rng::with_seed(seed);
         let spread = |random: &mut fastrand::Rng, width: f64| (random.f64() - 0.5) * width;
         let Constitution { age, copd, hypertension } = constitution;
-        let heart = if age < 1.0 { 130.0 } else if age < 12.0 { 95.0 } else { 74.0 } + spread(&mut random, 12.0);
-        let breaths = if age < 1.0 { 38.0 } else if copd { 19.0 } else { 15.0 } + spread(&mut random, 3.0);
+        let heart = if age < 1.0 {
+            130.0
+        } else if age < 12.0 {
+            95.0
+        } else {
+            74.0
+        } + spread(&mut random, 12.0);
+        let breaths = if age < 1.0 {
+            38.0
+        } else if copd {
+            19.0
+        } else {
+            15.0
+        } + spread(&mut random, 3.0);
         let oxygen = if copd { 93.5 } else { 97.3 } + spread(&mut random, 1.0);
         let systolic = if hypertension { 142.0 } else { 118.0 } + spread(&mut random, 14.0);
         let warmth = 36.8 + spread(&mut random, 0.5);

@@ -3,7 +3,15 @@
 
 /// The vitals, in the order of their names.
 pub const NAMES: [&str; 10] = [
-    "diastolic", "etco2", "glucose", "heart_rate", "mean_pressure", "pulse_rate", "resp_rate", "spo2", "systolic",
+    "diastolic",
+    "etco2",
+    "glucose",
+    "heart_rate",
+    "mean_pressure",
+    "pulse_rate",
+    "resp_rate",
+    "spo2",
+    "systolic",
     "temperature",
 ];
 
