@@ -1,11 +1,12 @@
 //! The command line: one file per command family.
 //!
-//! Exit codes: 0 done; 1 failed while running; 2 found something wrong (`check`, `journal verify`); 64 bad usage or
+//! Exit codes: 0 done; 1 failed while running; 2 found something wrong (`check`, `demo`, `journal verify`); 64 bad usage or
 //! configuration.
 
 mod check;
 mod config;
 mod dead_letter;
+mod demo;
 mod init;
 mod journal;
 mod output;
@@ -42,6 +43,8 @@ pub struct Cli {
 enum Command {
     /// Take readings in, store them, watch them, notify; until SIGTERM.
     Run,
+    /// Show the main job in one process: a broker, stores and simulated beds of its own; nothing else is needed.
+    Demo(demo::Demo),
     /// Check the configuration and try each peer.
     Check,
     /// Make the buckets, indexes and constraints that `run` needs; may be repeated.
@@ -64,9 +67,19 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     let Some(config) = config::load(cli.config.as_deref())? else { return Ok(ExitCode::from(EXIT_USAGE)) };
     match cli.command {
         Command::Run => run::run(config),
+        Command::Demo(demo) => demo::demo(config, demo),
         Command::Check => check::check(&config, &output),
         Command::Init => init::init(&config),
         Command::DeadLetter { command } => dead_letter::dead_letter(&config, &output, command),
         Command::Journal { command } => journal::journal(&config, &output, command),
     }
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+    })
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+pub use self::run::duration;
 use crate::ward::{self, Ward};
 
 /// Simulated bedside devices for wardline. All patients are made up.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
+pub use self::care::StoredAlert;
 pub use self::profiles::{Clinician, Ward};
 pub use self::vitals::StoredReading;
 
@@ -30,7 +31,7 @@ const SCHEMA: &str = concat!(
     "CREATE TABLE IF NOT EXISTS clinicians (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;",
     "CREATE TABLE IF NOT EXISTS treats (clinician TEXT, patient TEXT, PRIMARY KEY (patient, clinician)) WITHOUT ROWID;",
     "CREATE TABLE IF NOT EXISTS alerts (
-        id TEXT PRIMARY KEY, patient TEXT, ward TEXT, bed TEXT, condition TEXT, priority TEXT,
+        id TEXT PRIMARY KEY, device TEXT, patient TEXT, ward TEXT, bed TEXT, condition TEXT, priority TEXT,
         begin INTEGER, end INTEGER, value REAL
     ) WITHOUT ROWID;",
 );

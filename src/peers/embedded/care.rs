@@ -29,10 +29,11 @@ impl AlertStore for Embedded {
         let alert = alert.clone();
         let saved = self.run(move |connection| {
             connection.execute(
-                "INSERT INTO alerts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                "INSERT INTO alerts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (id) DO UPDATE SET end = coalesce(excluded.end, end), priority = excluded.priority",
                 params![
                     alert.id,
+                    alert.device,
                     alert.patient,
                     alert.ward,
                     alert.bed,
@@ -48,23 +49,37 @@ impl AlertStore for Embedded {
     }
 }
 
+/// An alert as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlert {
+    /// The device whose readings showed it.
+    pub device: String,
+    /// What is abnormal.
+    pub condition: String,
+    /// When the episode began.
+    pub begin: Millis,
+}
+
 impl Embedded {
+    /// All alerts.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn alerts(&self) -> Result<Vec<StoredAlert>, EmbeddedError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare("SELECT device, condition, begin FROM alerts ORDER BY begin")?;
+            let alerts = statement.query_map([], |row| {
+                Ok(StoredAlert { device: row.get(0)?, condition: row.get(1)?, begin: row.get(2)? })
+            })?;
+            alerts.collect()
+        })
+    }
+
     /// How many alerts there are.
     ///
     /// # Errors
     /// When the file can't be read.
     pub fn count_alerts(&self) -> Result<u64, EmbeddedError> {
         self.with(|connection| connection.query_row("SELECT count(*) FROM alerts", [], |row| row.get(0)))
-    }
-
-    /// The name of a clinician.
-    ///
-    /// # Errors
-    /// When the file can't be read.
-    pub fn name_of(&self, clinician: &str) -> Result<Option<String>, EmbeddedError> {
-        use rusqlite::OptionalExtension as _;
-        self.with(|connection| {
-            connection.query_row("SELECT name FROM clinicians WHERE id = ?1", [clinician], |row| row.get(0)).optional()
-        })
     }
 }
