@@ -141,6 +141,15 @@ impl Wardline {
         self.binary().args(arguments).output().expect("the binary can be run")
     }
 
+    /// Runs a command of the binary without any variable of ours.
+    pub(crate) fn plain_command(&self, arguments: &[&str]) -> Output {
+        let mut binary = self.binary();
+        for variable in self.variables.keys() {
+            binary.env_remove(variable);
+        }
+        binary.args(arguments).output().expect("the binary can be run")
+    }
+
     /// The objects that a command prints with `--json`; the command must succeed.
     pub(crate) fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.command(&[&["--json"], arguments].concat());
