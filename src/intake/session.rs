@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, DisconnectReasonCode, Filter, Publish, RetainForwardRule, SubscribeReasonCode,
 };
+use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -349,12 +349,17 @@ impl Session {
                 "another client took the session over: give every instance a mqtt.client_id of its own".to_owned(),
                 TAKEN_OVER_WAIT + state.jitter.next_wait(),
             ),
-            ConnectionError::MqttState(StateError::Deserialization(error)) => (
-                format!(
-                    "the broker sent a packet that can't be read ({error}); it will send it again: look at who publishes it"
-                ),
-                state.jitter.next_wait(),
-            ),
+            // The library calls an error of the socket by the same name.
+            ConnectionError::MqttState(StateError::Deserialization(error))
+                if !matches!(error, mqttbytes::Error::Io(_)) =>
+            {
+                (
+                    format!(
+                        "the broker sent a packet that can't be read ({error}); it will send it again: look at who publishes it"
+                    ),
+                    state.jitter.next_wait(),
+                )
+            }
             other => (format!("no connection to the broker: {other}"), state.jitter.next_wait()),
         };
         tracing::warn!(%reason, ?wait, "the broker is away");

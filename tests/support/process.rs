@@ -215,7 +215,7 @@ fn free_port() -> u16 {
 
 /// A shell that kills the server and removes its folder when this process ends without having done so: killed, or with the
 /// server in a `static`, which is never dropped. It learns of our end because the pipe to it closes.
-fn guard(pid: u32, folder: &Path) -> Child {
+pub(crate) fn guard(pid: u32, folder: &Path) -> Child {
     Command::new("sh")
         .args(["-c", r#"trap '' INT TERM; read -r _ || { kill -KILL "$0"; sleep 1; rm -rf "$1"; }"#])
         .arg(pid.to_string())
