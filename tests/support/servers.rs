@@ -225,7 +225,8 @@ impl Toxiproxy {
         let body = format!(r#"{{"name":"{name}","listen":"127.0.0.1:0","upstream":"{upstream}"}}"#);
         let answer: serde_json::Value =
             serde_json::from_str(&self.ask("POST", "/proxies", &body)).expect("Toxiproxy answers JSON");
-        answer["listen"].as_str().and_then(|listen| listen.parse().ok()).expect("Toxiproxy names the address")
+        let listen = answer.get("listen").and_then(serde_json::Value::as_str);
+        listen.and_then(|listen| listen.parse().ok()).expect("Toxiproxy names the address")
     }
 
     /// Adds a fault, e.g. `("influx", "latency", "downstream", r#"{"latency":200}"#)`, which then has the name of its kind.
