@@ -1,5 +1,5 @@
 //! Profiles and alerts on a real server of the MongoDB wire protocol: set-up, refresh, look-up, and the server away.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/servers.rs"]
 mod servers;

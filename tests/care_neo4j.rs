@@ -1,5 +1,5 @@
 //! Who is told, asked of a real care graph: duty, covers, transfers, and the graph away.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/servers.rs"]
 mod servers;

@@ -1,5 +1,5 @@
 //! The servers that the other integration tests build on start, answer, can be faulted, and leave nothing behind.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/servers.rs"]
 mod servers;
