@@ -42,24 +42,43 @@ async fn pipeline(config: &Config, shown: Shown) -> anyhow::Result<ExitCode> {
 
     let influx = Arc::new(InfluxDb::new(&config.influxdb)?);
     let (mongo, graph) = (Mongo::new(config.mongodb.clone()), Neo4j::new(config.neo4j.clone()));
-    let (indexes, constraints) = tokio::join!(mongo.check_indexes(), graph.check_constraints());
-    for missing in [indexes, constraints] {
-        match missing {
-            Ok(()) => {}
-            // Away: intake starts all the same, and the check is made when the peer is back.
-            Err(PeerError { retry: true, peer, message }) => tracing::warn!(peer, message, "starting without it"),
-            Err(error) => {
-                tracing::error!(%error, "not started");
-                return Ok(ExitCode::from(EXIT_USAGE));
-            }
-        }
-    }
     tokio::spawn(neo4j::watch(graph.clone(), status.part("neo4j"), shutdown.hard.clone()));
     let alerts = Both(mongo.clone(), Arc::clone(&influx));
-    let peers = Peers { vitals: influx, profiles: mongo, care: graph, alerts };
-    let outcome = pipeline::run(config, peers, &status, account, &shutdown).await;
-    shutdown.hard.cancel();
+    let peers = Peers { vitals: influx, profiles: mongo.clone(), care: graph.clone(), alerts };
+    // Beside the intake, not before it: a broker's queue overflows while a peer that is away is waited for.
+    let (outcome, is_set_up) = tokio::join!(
+        async {
+            let outcome = pipeline::run(config, peers, &status, account, &shutdown).await;
+            shutdown.hard.cancel();
+            outcome
+        },
+        is_set_up(&mongo, &graph, &shutdown),
+    );
     outcome?;
+    if !is_set_up {
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
     tracing::info!("stopped in order");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops what has begun when the databases answer that they lack their indexes or constraints. One that does not answer
+/// is looked at when it is back, and then says so on `/ready`.
+async fn is_set_up(mongo: &Mongo, graph: &Neo4j, shutdown: &Shutdown) -> bool {
+    let checks = async { tokio::join!(mongo.check_indexes(), graph.check_constraints()) };
+    let Some((indexes, constraints)) = shutdown.hard.run_until_cancelled(checks).await else { return true };
+    let mut is_set_up = true;
+    for error in [indexes, constraints].into_iter().filter_map(Result::err) {
+        let PeerError { retry, peer, message } = error;
+        if retry {
+            tracing::warn!(peer, reason = message, "started without it");
+        } else {
+            tracing::error!(peer, reason = message, "not set up: stopping");
+            is_set_up = false;
+        }
+    }
+    if !is_set_up {
+        shutdown.soft.cancel();
+    }
+    is_set_up
 }
