@@ -8,6 +8,7 @@
 //! The client's `poll` future is never dropped half-way (it could lose an acknowledgement that it had taken but not
 //! written): it lives across turns, and only an error or a fresh event ends it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,9 +97,22 @@ struct State {
     /// This process has subscribed in this session.
     subscribed: bool,
     refused: Option<Instant>,
-    /// Acknowledgements handed to the client and not seen to leave.
+    /// Acknowledgements of this connection that the client has no room for yet, in receive order.
+    owed: VecDeque<Publish>,
+    /// Acknowledgements handed to the client and not seen to leave; at most [`Self::window`], for which it has room.
     unwritten: usize,
+    /// The Receive Maximum. Brokers that send more than it exist, and each message wants its acknowledgement.
+    window: usize,
     last_message: Instant,
+}
+
+impl State {
+    /// The connection is gone, and with it what was to be acknowledged on it.
+    fn disconnected(&mut self) {
+        self.acks.disconnected();
+        self.owed.clear();
+        self.unwritten = 0;
+    }
 }
 
 impl Session {
@@ -112,8 +126,8 @@ impl Session {
         stop: CancellationToken,
         hard_stop: CancellationToken,
     ) -> Result<(), IntakeClosed> {
-        let requests = usize::from(options.receive_maximum().unwrap_or(u16::MAX)) + OTHER_REQUESTS;
-        let (client, mut events) = AsyncClient::new(options, requests);
+        let window = usize::from(options.receive_maximum().unwrap_or(u16::MAX));
+        let (client, mut events) = AsyncClient::new(options, window + OTHER_REQUESTS);
         let mut state = State {
             client,
             acks: Acks::default(),
@@ -122,15 +136,16 @@ impl Session {
             flowing: false,
             subscribed: false,
             refused: None,
+            owed: VecDeque::new(),
             unwritten: 0,
+            window,
             last_message: Instant::now(),
         };
         loop {
             match self.turn(&mut events, &mut state, &stop).await? {
                 Turn::Event(event) => self.take(event, &mut state),
                 Turn::Failed(error) => {
-                    state.acks.disconnected();
-                    state.unwritten = 0;
+                    state.disconnected();
                     let wait = self.failed(&error, &mut state);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
@@ -140,8 +155,7 @@ impl Session {
                 Turn::Stalled => {
                     tracing::error!("no message reached the disk for too long; the connection is made anew");
                     events.clean();
-                    state.acks.disconnected();
-                    state.unwritten = 0;
+                    state.disconnected();
                     self.link.down("connecting anew after a stall");
                 }
                 Turn::Stop => break,
@@ -271,12 +285,14 @@ impl Session {
 
     /// Acknowledges what has reached the disk.
     fn acknowledge(&mut self, state: &mut State) {
-        for publish in state.acks.committed(self.committed.count()) {
-            // The client's queue holds more than the broker may leave unacknowledged, so it is never full.
-            if state.client.try_ack(&publish).is_ok() {
-                state.unwritten += 1;
-                self.metrics.acknowledged.increment(1);
-            }
+        state.owed.extend(state.acks.committed(self.committed.count()));
+        while state.unwritten < state.window
+            && let Some(publish) = state.owed.front()
+            && state.client.try_ack(publish).is_ok()
+        {
+            state.owed.pop_front();
+            state.unwritten += 1;
+            self.metrics.acknowledged.increment(1);
         }
     }
 
@@ -382,7 +398,7 @@ impl Session {
                 tokio::pin!(next);
                 let event = loop {
                     self.acknowledge(state);
-                    if state.acks.is_empty() && state.unwritten == 0 && !parting {
+                    if state.acks.is_empty() && state.owed.is_empty() && state.unwritten == 0 && !parting {
                         parting = true;
                         if state.client.try_disconnect().is_err() {
                             return;
