@@ -27,6 +27,7 @@ use super::acks::Acks;
 use super::filters;
 use super::link::Link;
 use super::prepare::{Message, Messages};
+use super::tls_failure;
 use crate::config;
 use crate::journal::{Committed, Journal};
 use crate::metrics::intake::Intake as Metrics;
@@ -41,6 +42,9 @@ const CHUNK: u64 = 1_000;
 /// How long to wait before taking a session back from another instance: long enough for a person to see that two
 /// instances have one client id, which is a mistake that no retry mends.
 const TAKEN_OVER_WAIT: Duration = Duration::from_secs(45);
+
+/// So many connections in a row that ended soon are no accident.
+const TOO_MANY_SHORT: u32 = 3;
 
 /// How long to wait before asking for a refused subscription again.
 const REFUSED_WAIT: Duration = Duration::from_secs(10);
@@ -92,6 +96,9 @@ struct State {
     acks: Acks,
     chunk: Messages,
     jitter: Jitter,
+    connected_at: Option<Instant>,
+    /// Connections in a row that ended soon.
+    short_lived: u32,
     /// Messages came since the last look at the socket.
     flowing: bool,
     /// This process has subscribed in this session.
@@ -133,6 +140,8 @@ impl Session {
             acks: Acks::default(),
             chunk: Messages::default(),
             jitter: Jitter::new(self.backoff),
+            connected_at: None,
+            short_lived: 0,
             flowing: false,
             subscribed: false,
             refused: None,
@@ -226,7 +235,7 @@ impl Session {
             }
             Event::Incoming(Incoming::ConnAck(connack)) => {
                 state.acks.connected();
-                state.jitter.reset();
+                state.connected_at = Some(Instant::now());
                 self.metrics.connects.increment(1);
                 tracing::info!(session_present = connack.session_present, "connected to the broker");
                 if connack.session_present && state.subscribed {
@@ -349,6 +358,12 @@ impl Session {
     /// Says why the connection is down, and how long to wait before the next attempt.
     fn failed(&mut self, error: &ConnectionError, state: &mut State) -> Duration {
         self.metrics.disconnects.increment(1);
+        let lived = state.connected_at.take().map(|at| at.elapsed());
+        state.jitter.lasted(lived.unwrap_or_default());
+        state.short_lived = match lived {
+            Some(lived) if lived < self.backoff.max => state.short_lived + 1,
+            _ => 0,
+        };
         let (reason, wait) = match error {
             ConnectionError::ConnectionRefused(code)
             | ConnectionError::MqttState(StateError::ConnFail { reason: code }) => {
@@ -376,7 +391,20 @@ impl Session {
                     state.jitter.next_wait(),
                 )
             }
-            other => (format!("no connection to the broker: {other}"), state.jitter.next_wait()),
+            // A broker that is silent about why it ends a connection: Mosquitto up to 2.0.11 at least, at a take-over.
+            ConnectionError::MqttState(StateError::ConnectionAborted) if state.short_lived >= TOO_MANY_SHORT => (
+                format!(
+                    "the broker ended {} connections in a row soon after they began: is there another client with \
+                     the mqtt.client_id \"{}\"? give every instance one of its own",
+                    state.short_lived, self.client_id
+                ),
+                state.jitter.next_wait(),
+            ),
+            other => {
+                let advice = tls_failure::advice(other);
+                let reason = advice.unwrap_or_else(|| format!("no connection to the broker: {other}"));
+                (reason, state.jitter.next_wait())
+            }
         };
         tracing::warn!(%reason, ?wait, "the broker is away");
         self.link.down(reason);
