@@ -12,3 +12,4 @@ pub mod link;
 pub mod payload;
 pub mod prepare;
 pub mod session;
+mod tls_failure;

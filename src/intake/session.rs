@@ -8,6 +8,7 @@
 //! The client's `poll` future is never dropped half-way (it could lose an acknowledgement that it had taken but not
 //! written): it lives across turns, and only an error or a fresh event ends it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use super::acks::Acks;
 use super::filters;
 use super::link::Link;
 use super::prepare::{Message, Messages};
+use super::tls_failure;
 use crate::config;
 use crate::journal::{Committed, Journal};
 use crate::metrics::intake::Intake as Metrics;
@@ -40,6 +42,9 @@ const CHUNK: u64 = 1_000;
 /// How long to wait before taking a session back from another instance: long enough for a person to see that two
 /// instances have one client id, which is a mistake that no retry mends.
 const TAKEN_OVER_WAIT: Duration = Duration::from_secs(45);
+
+/// So many connections in a row that ended soon are no accident.
+const TOO_MANY_SHORT: u32 = 3;
 
 /// How long to wait before asking for a refused subscription again.
 const REFUSED_WAIT: Duration = Duration::from_secs(10);
@@ -91,14 +96,30 @@ struct State {
     acks: Acks,
     chunk: Messages,
     jitter: Jitter,
+    connected_at: Option<Instant>,
+    /// Connections in a row that ended soon.
+    short_lived: u32,
     /// Messages came since the last look at the socket.
     flowing: bool,
     /// This process has subscribed in this session.
     subscribed: bool,
     refused: Option<Instant>,
-    /// Acknowledgements handed to the client and not seen to leave.
+    /// Acknowledgements of this connection that the client has no room for yet, in receive order.
+    owed: VecDeque<Publish>,
+    /// Acknowledgements handed to the client and not seen to leave; at most [`Self::window`], for which it has room.
     unwritten: usize,
+    /// The Receive Maximum. Brokers that send more than it exist, and each message wants its acknowledgement.
+    window: usize,
     last_message: Instant,
+}
+
+impl State {
+    /// The connection is gone, and with it what was to be acknowledged on it.
+    fn disconnected(&mut self) {
+        self.acks.disconnected();
+        self.owed.clear();
+        self.unwritten = 0;
+    }
 }
 
 impl Session {
@@ -112,25 +133,28 @@ impl Session {
         stop: CancellationToken,
         hard_stop: CancellationToken,
     ) -> Result<(), IntakeClosed> {
-        let requests = usize::from(options.receive_maximum().unwrap_or(u16::MAX)) + OTHER_REQUESTS;
-        let (client, mut events) = AsyncClient::new(options, requests);
+        let window = usize::from(options.receive_maximum().unwrap_or(u16::MAX));
+        let (client, mut events) = AsyncClient::new(options, window + OTHER_REQUESTS);
         let mut state = State {
             client,
             acks: Acks::default(),
             chunk: Messages::default(),
             jitter: Jitter::new(self.backoff),
+            connected_at: None,
+            short_lived: 0,
             flowing: false,
             subscribed: false,
             refused: None,
+            owed: VecDeque::new(),
             unwritten: 0,
+            window,
             last_message: Instant::now(),
         };
         loop {
             match self.turn(&mut events, &mut state, &stop).await? {
                 Turn::Event(event) => self.take(event, &mut state),
                 Turn::Failed(error) => {
-                    state.acks.disconnected();
-                    state.unwritten = 0;
+                    state.disconnected();
                     let wait = self.failed(&error, &mut state);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
@@ -140,8 +164,7 @@ impl Session {
                 Turn::Stalled => {
                     tracing::error!("no message reached the disk for too long; the connection is made anew");
                     events.clean();
-                    state.acks.disconnected();
-                    state.unwritten = 0;
+                    state.disconnected();
                     self.link.down("connecting anew after a stall");
                 }
                 Turn::Stop => break,
@@ -212,7 +235,7 @@ impl Session {
             }
             Event::Incoming(Incoming::ConnAck(connack)) => {
                 state.acks.connected();
-                state.jitter.reset();
+                state.connected_at = Some(Instant::now());
                 self.metrics.connects.increment(1);
                 tracing::info!(session_present = connack.session_present, "connected to the broker");
                 if connack.session_present && state.subscribed {
@@ -271,12 +294,14 @@ impl Session {
 
     /// Acknowledges what has reached the disk.
     fn acknowledge(&mut self, state: &mut State) {
-        for publish in state.acks.committed(self.committed.count()) {
-            // The client's queue holds more than the broker may leave unacknowledged, so it is never full.
-            if state.client.try_ack(&publish).is_ok() {
-                state.unwritten += 1;
-                self.metrics.acknowledged.increment(1);
-            }
+        state.owed.extend(state.acks.committed(self.committed.count()));
+        while state.unwritten < state.window
+            && let Some(publish) = state.owed.front()
+            && state.client.try_ack(publish).is_ok()
+        {
+            state.owed.pop_front();
+            state.unwritten += 1;
+            self.metrics.acknowledged.increment(1);
         }
     }
 
@@ -333,6 +358,12 @@ impl Session {
     /// Says why the connection is down, and how long to wait before the next attempt.
     fn failed(&mut self, error: &ConnectionError, state: &mut State) -> Duration {
         self.metrics.disconnects.increment(1);
+        let lived = state.connected_at.take().map(|at| at.elapsed());
+        state.jitter.lasted(lived.unwrap_or_default());
+        state.short_lived = match lived {
+            Some(lived) if lived < self.backoff.max => state.short_lived + 1,
+            _ => 0,
+        };
         let (reason, wait) = match error {
             ConnectionError::ConnectionRefused(code)
             | ConnectionError::MqttState(StateError::ConnFail { reason: code }) => {
@@ -360,7 +391,20 @@ impl Session {
                     state.jitter.next_wait(),
                 )
             }
-            other => (format!("no connection to the broker: {other}"), state.jitter.next_wait()),
+            // A broker that is silent about why it ends a connection: Mosquitto up to 2.0.11 at least, at a take-over.
+            ConnectionError::MqttState(StateError::ConnectionAborted) if state.short_lived >= TOO_MANY_SHORT => (
+                format!(
+                    "the broker ended {} connections in a row soon after they began: is there another client with \
+                     the mqtt.client_id \"{}\"? give every instance one of its own",
+                    state.short_lived, self.client_id
+                ),
+                state.jitter.next_wait(),
+            ),
+            other => {
+                let advice = tls_failure::advice(other);
+                let reason = advice.unwrap_or_else(|| format!("no connection to the broker: {other}"));
+                (reason, state.jitter.next_wait())
+            }
         };
         tracing::warn!(%reason, ?wait, "the broker is away");
         self.link.down(reason);
@@ -382,7 +426,7 @@ impl Session {
                 tokio::pin!(next);
                 let event = loop {
                     self.acknowledge(state);
-                    if state.acks.is_empty() && state.unwritten == 0 && !parting {
+                    if state.acks.is_empty() && state.owed.is_empty() && state.unwritten == 0 && !parting {
                         parting = true;
                         if state.client.try_disconnect().is_err() {
                             return;

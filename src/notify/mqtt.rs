@@ -5,7 +5,7 @@
 //! the library repeats nothing by itself: what is repeated is the outbox's to say.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -74,7 +74,7 @@ impl MqttChannel {
 /// What is on its way, until its acknowledgement or the end of the connection.
 struct Connection {
     client: AsyncClient,
-    connected: bool,
+    connected_at: Option<Instant>,
     /// Handed to the client, in order; it has not given them a packet identifier yet.
     handed: VecDeque<Reply>,
     /// Sent, by packet identifier.
@@ -85,7 +85,7 @@ struct Connection {
 impl Connection {
     fn new(client: AsyncClient, backoff: Backoff) -> Self {
         let (handed, sent) = (VecDeque::new(), HashMap::new());
-        Self { client, connected: false, handed, sent, jitter: Jitter::new(backoff) }
+        Self { client, connected_at: None, handed, sent, jitter: Jitter::new(backoff) }
     }
 
     async fn run(mut self, mut events: EventLoop, mut queue: mpsc::Receiver<Outbound>) {
@@ -107,7 +107,8 @@ impl Connection {
             match event {
                 Ok(event) => self.take(event),
                 Err(error) => {
-                    if std::mem::take(&mut self.connected) {
+                    if let Some(at) = self.connected_at.take() {
+                        self.jitter.lasted(at.elapsed());
                         tracing::warn!(%error, "the connection for alerts is lost");
                     }
                     // Dropped replies tell the senders, and the outbox tries again.
@@ -121,7 +122,7 @@ impl Connection {
 
     fn publish(&mut self, outbound: Outbound) {
         let Outbound { topic, body, reply } = outbound;
-        if !self.connected {
+        if self.connected_at.is_none() {
             // The sender may have given up waiting; then nobody needs the answer.
             reply.send(Err("not connected".to_owned())).ok();
         } else if self.client.try_publish(topic, QoS::AtLeastOnce, false, body).is_ok() {
@@ -134,8 +135,7 @@ impl Connection {
     fn take(&mut self, event: Event) {
         match event {
             Event::Incoming(Incoming::ConnAck(_)) => {
-                self.connected = true;
-                self.jitter.reset();
+                self.connected_at = Some(Instant::now());
             }
             Event::Outgoing(Outgoing::Publish(packet)) => {
                 if let Some(reply) = self.handed.pop_front() {

@@ -98,8 +98,13 @@ impl Mosquitto {
 
     /// Publishes one message with `mosquitto_pub` and the given arguments for logging in; or what it says of a refusal.
     pub(crate) fn publish(&self, arguments: &[&str]) -> Result<(), String> {
+        self.publish_message("test", "test", arguments)
+    }
+
+    /// As [`Self::publish`], with this topic and payload.
+    pub(crate) fn publish_message(&self, topic: &str, payload: &str, arguments: &[&str]) -> Result<(), String> {
         let output = Command::new(script("client"))
-            .args(["mosquitto_pub", "-q", "1", "-t", "test", "-m", "test"])
+            .args(["mosquitto_pub", "-q", "1", "-t", topic, "-m", payload])
             .args(["-h", "localhost", "-p", &self.process.port().to_string()])
             .args(arguments)
             .output()
