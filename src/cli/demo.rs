@@ -27,6 +27,7 @@ use crate::account::Account;
 use crate::config::{self, Config};
 use crate::http::{self, Shown};
 use crate::intake::connect;
+use crate::metrics;
 use crate::peers::embedded::Embedded;
 use crate::peers::embedded::broker::EmbeddedBroker;
 use crate::pipeline::{self, Peers};
@@ -191,7 +192,7 @@ impl Screen<'_> {
             seconds % 60,
             balance.received,
             balance.stored,
-            self.gauge("wardline_store_lag_seconds"),
+            metrics::store::lag(&self.metrics.render()),
             balance.dead_lettered,
             self.store.count_alerts()?,
         );
@@ -199,13 +200,6 @@ impl Screen<'_> {
             println!("       told {news}");
         }
         Ok(())
-    }
-
-    /// A gauge as a scrape shows it.
-    fn gauge(&self, name: &str) -> f64 {
-        let rendered = self.metrics.render();
-        let value = rendered.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_default()
     }
 }
 

@@ -75,7 +75,7 @@ pub fn open(
         |error: &dyn std::fmt::Display| JournalError::Folder { path: dir.into(), message: error.to_string() };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| folder_error(&error))?;
     let lock = lock(dir)?;
-    make_reserve(dir, config.reserve).map_err(|error| folder_error(&error))?;
+    let disk_full = !make_reserve(dir, config.reserve).map_err(|error| folder_error(&error))?;
     let database = dir.join(DATABASE);
     let mut quarantined = None;
     let noted = match fs::read_to_string(dir.join(DAMAGED)) {
@@ -108,7 +108,7 @@ pub fn open(
     };
     let recovery = Recovery { unstored: journal.backlog(Consumer::Store), quarantined };
     reports.account.recovered(recovery.unstored);
-    let writer = Writer::new(connection, config.clone(), dead_letters.clone(), tail, reports)
+    let writer = Writer::new(connection, (config.clone(), dead_letters.clone()), tail, reports, disk_full)
         .map_err(|error| folder_error(&error))?;
     let writer = thread::Builder::new()
         .name("journal".to_owned())
@@ -152,6 +152,16 @@ pub(super) fn make_reserve(dir: &Path, bytes: u64) -> io::Result<bool> {
     }
     file.sync_all()?;
     Ok(true)
+}
+
+/// Makes the reserve again after the disk was full: only where there is room for as much again beside it, or else the next
+/// group would find the disk as full as the last one.
+pub(super) fn remake_reserve(dir: &Path, bytes: u64) -> io::Result<bool> {
+    let remade = make_reserve(dir, bytes.saturating_mul(2))?;
+    if remade {
+        OpenOptions::new().write(true).open(dir.join("reserve"))?.set_len(bytes)?;
+    }
+    Ok(remade)
 }
 
 /// Gives the reserve back to the disk; whether there was one.

@@ -84,10 +84,10 @@ enum Woken {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        config: config::Journal,
-        dead_letters: config::DeadLetter,
+        (config, dead_letters): (config::Journal, config::DeadLetter),
         tail: Arc<Tail>,
         reports: Reports,
+        disk_full: bool,
     ) -> rusqlite::Result<Self> {
         let bytes = bytes_in_use(&connection)?;
         Ok(Self {
@@ -104,7 +104,7 @@ impl Writer {
             ended: false,
             looks: 0,
             bytes,
-            disk_full: false,
+            disk_full,
             buffer: Vec::new(),
         })
     }
@@ -303,8 +303,7 @@ impl Writer {
             self.bytes = bytes_in_use(&self.connection).unwrap_or(self.bytes);
         }
         if self.disk_full {
-            // Readings may have the disk again when the reserve can be made again from what is free beside it.
-            let remade = open::make_reserve(&self.config.dir, self.config.reserve);
+            let remade = open::remake_reserve(&self.config.dir, self.config.reserve);
             self.disk_full = !matches!(remade, Ok(true));
         }
         let full = !self.has_room();

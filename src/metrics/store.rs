@@ -4,6 +4,16 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::{counter, gauge, seconds};
 
+/// The gauge of [`Store::lag_seconds`].
+const LAG: &str = "wardline_store_lag_seconds";
+
+/// Seconds of [`Store::lag_seconds`] in a rendered scrape.
+#[must_use]
+pub fn lag(scrape: &str) -> f64 {
+    let value = scrape.lines().find_map(|line| line.strip_prefix(LAG)?.trim().parse().ok());
+    value.unwrap_or_default()
+}
+
 /// Handles of one bucket's delivery; all buckets share the series.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -34,7 +44,7 @@ impl Store {
             delay_seconds: seconds("wardline_store_delay_seconds", "Oldest reading of a batch, received to stored."),
             retries: counter("wardline_store_retries_total", "Tries that met a passing problem."),
             holds: counter("wardline_store_holds_total", "Tries that the server refused: token, bucket, organisation."),
-            lag_seconds: gauge("wardline_store_lag_seconds", "Age of the oldest reading that is not stored."),
+            lag_seconds: gauge(LAG, "Age of the oldest reading that is not stored."),
         }
     }
 }

@@ -22,6 +22,10 @@ use tempfile::TempDir;
 use crate::servers::process::guard;
 use crate::servers::{InfluxDb, Neo4j, http};
 
+#[path = "disk.rs"]
+mod disk;
+use disk::Disk;
+
 /// How long anything may take that should be quick. Generous, because the machine may be busy.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
@@ -65,6 +69,7 @@ pub(crate) struct Wardline {
     child: Option<(Child, Child)>,
     address: Option<SocketAddr>,
     starts: usize,
+    disk: Option<Disk>,
 }
 
 impl std::fmt::Debug for Wardline {
@@ -78,7 +83,8 @@ impl Wardline {
     pub(crate) fn on(broker_url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("wardline-").tempdir().expect("a temporary folder");
         let journal = folder.path().join("journal");
-        let installation = Self { folder, variables: BTreeMap::new(), child: None, address: None, starts: 0 };
+        let installation =
+            Self { folder, variables: BTreeMap::new(), child: None, address: None, starts: 0, disk: None };
         installation
             .set("mqtt.url", broker_url)
             .set("mqtt.regions", "north")
@@ -90,6 +96,18 @@ impl Wardline {
             // It is away in most tests: nobody waits for it.
             .set("mongodb.timeout", "500ms")
             .set("neo4j.url", &format!("bolt://{AWAY}"))
+    }
+
+    /// Gives the journal a disk of its own of so many bytes.
+    pub(crate) fn on_disk_of(mut self, bytes: u64) -> Self {
+        fs::create_dir(self.journal()).expect("the folder can be written");
+        self.disk = Some(Disk::mount(&self.journal(), bytes));
+        self
+    }
+
+    /// The disk that [`Self::on_disk_of`] gave.
+    pub(crate) fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("the journal has a disk of its own")
     }
 
     /// Stores into this server; [`Self::init`] makes the buckets.
@@ -159,7 +177,10 @@ impl Wardline {
     }
 
     fn binary(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
+        let mut command = match &self.disk {
+            None => Command::new(env!("CARGO_BIN_EXE_wardline")),
+            Some(disk) => disk.command(env!("CARGO_BIN_EXE_wardline")),
+        };
         // What the caller's shell exports for a server of its own must not reach us.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WARDLINE_") {
