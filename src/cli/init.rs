@@ -5,14 +5,18 @@
 use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::EXIT_WRONG;
 use crate::care::PeerError;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::peers::Made;
 use crate::peers::influx::{InfluxDb, InfluxError};
 use crate::peers::mongo::Mongo;
 use crate::peers::neo4j::Neo4j;
+
+/// How long Neo4j may take for one statement of the set-up, at least.
+const FIRST_STATEMENT: Duration = Duration::from_secs(30);
 
 /// Why `init` did not do all it should.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +43,9 @@ pub(super) fn init(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Sets up all peers, and prints one line for each thing made or already there.
 pub async fn run(config: &Config, output: &mut impl Write) -> Result<(), InitError> {
-    let (mongo, neo4j) = (Mongo::new(config.mongodb.clone()), Neo4j::new(config.neo4j.clone()));
+    // A server that has just started takes many seconds for its first statement.
+    let neo4j = config::Neo4j { timeout: config.neo4j.timeout.max(FIRST_STATEMENT), ..config.neo4j.clone() };
+    let (mongo, neo4j) = (Mongo::new(config.mongodb.clone()), Neo4j::new(neo4j));
     let mut failed = 0;
     failed += usize::from(!set_up(output, mongo.init()).await?);
     failed += usize::from(!set_up(output, neo4j.init()).await?);
