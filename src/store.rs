@@ -112,6 +112,7 @@ where
                 }
             },
             Some(ended) = tasks.join_next() => flatten(ended)?,
+            () = hard_stop.cancelled() => break,
             _ = tick.tick() => {}
         }
         advance(&scout, &places);
