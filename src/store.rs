@@ -112,6 +112,7 @@ where
                 }
             },
             Some(ended) = tasks.join_next() => flatten(ended)?,
+            () = hard_stop.cancelled() => break,
             _ = tick.tick() => {}
         }
         advance(&scout, &places);
@@ -123,10 +124,11 @@ where
     Ok(())
 }
 
-/// The cursor is where every bucket is past; with none, nobody has looked at anything yet.
+/// The cursor is where every bucket is past, and the search for regions too: a bucket that is ahead of it may have
+/// passed the first reading of a region that has no bucket's task yet.
 fn advance(scout: &crate::journal::Feed, places: &HashMap<Arc<str>, Place>) {
     if let Some(done) = places.values().map(Place::get).min() {
-        scout.advance(done);
+        scout.advance(done.min(scout.position()));
     }
 }
 

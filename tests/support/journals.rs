@@ -1,4 +1,5 @@
 //! Journals in temporary folders, and readings to put into them.
+#![allow(dead_code, reason = "each test binary uses what it needs")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,12 +37,16 @@ pub fn dead_letter_config() -> config::DeadLetter {
 }
 
 pub fn open(config: &config::Journal) -> Rig {
+    open_with(config, &[wardline::dead_letter::SCHEMA])
+}
+
+/// With the tables of other stages.
+pub fn open_with(config: &config::Journal, schemas: &[&'static str]) -> Rig {
     let (appends, queue) = mpsc::channel(8);
     let account = Arc::new(Account::new());
     let status = Status::new();
     let reports = Reports { account: Arc::clone(&account), part: status.part("journal") };
-    let schemas = [wardline::dead_letter::SCHEMA];
-    let opened = journal::open(config, &dead_letter_config(), &schemas, queue, 8, reports).expect("the journal opens");
+    let opened = journal::open(config, &dead_letter_config(), schemas, queue, 8, reports).expect("the journal opens");
     Rig { opened, appends, account, status, committed: Arc::default() }
 }
 
