@@ -5,6 +5,7 @@
 
 pub mod acks;
 pub mod connect;
+pub mod draft;
 pub mod duplicates;
 pub mod filters;
 mod json;

@@ -4,7 +4,7 @@
 //! invented measurement in the path of an alarm is worse than none.
 
 use crate::config;
-use crate::intake::payload::{Draft, Time};
+use crate::intake::draft::{Draft, Time};
 use crate::reading::{Millis, Quality, Reading, Reason, Rejection, Source};
 
 /// The bounds that a reading must keep.

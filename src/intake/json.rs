@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::payload::{Draft, Time};
+use super::draft::{Draft, Time};
 use crate::reading::{Reason, Rejection};
 use crate::vital::{Vital, Vitals};
 
