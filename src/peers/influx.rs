@@ -26,6 +26,9 @@ const MAX_ANSWER: usize = 4 << 10;
 /// Attempts to connect end after this, so that a server that is gone is noticed before a write's own timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Buckets listed by one request: the most that InfluxDB gives.
+const BUCKETS_AT_ONCE: u8 = 100;
+
 /// One server.
 #[derive(Debug)]
 pub struct InfluxDb {
@@ -99,13 +102,21 @@ impl InfluxDb {
     /// # Errors
     /// When the server refuses or can't be reached.
     pub async fn buckets(&self) -> Result<Vec<String>, InfluxError> {
-        let request = influxdb2::api::buckets::ListBucketsRequest {
-            org: Some(self.config.org.clone()),
-            limit: Some(100),
-            ..Default::default()
-        };
-        let found = self.within(async |client| client.list_buckets(Some(request)).await).await?;
-        Ok(found.buckets.into_iter().map(|bucket| bucket.name).collect())
+        let mut names = Vec::new();
+        loop {
+            let request = influxdb2::api::buckets::ListBucketsRequest {
+                org: Some(self.config.org.clone()),
+                limit: Some(BUCKETS_AT_ONCE),
+                offset: Some(names.len() as u64),
+                ..Default::default()
+            };
+            let found = self.within(async |client| client.list_buckets(Some(request)).await).await?.buckets;
+            let is_last = found.len() < usize::from(BUCKETS_AT_ONCE);
+            names.extend(found.into_iter().map(|bucket| bucket.name));
+            if is_last {
+                return Ok(names);
+            }
+        }
     }
 
     /// Makes the buckets that are not there, one for each region; returns the names of those it made.
