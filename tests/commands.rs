@@ -46,6 +46,15 @@ fn init_makes_all_once_and_check_says_of_each_peer_how_it_is() {
     assert_eq!(peers, ["journal", "http", "mqtt", "influxdb", "mongodb", "neo4j"]);
     assert!(rows.iter().all(|row| row["state"] == "ok"), "{rows:?}");
 
+    // Beside a running one, which has the port and the broker's session.
+    let running = wardline.start();
+    running.ready();
+    let here = running.address().to_string();
+    let wardline = running.set("http.listen", &here);
+    let beside = wardline.command(&["--json", "check"]);
+    assert_eq!(beside.status.code(), Some(0), "{beside:?}");
+    assert!(text(&beside.stdout).contains("wardline runs already"), "{beside:?}");
+
     mongodb.process.stop();
     let away = wardline.command(&["--json", "check"]);
     assert_eq!(away.status.code(), Some(2));

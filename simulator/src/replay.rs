@@ -85,7 +85,7 @@ impl Recording {
     #[must_use]
     pub fn at(&self, clock: f64) -> Option<Values> {
         let next = self.rows.partition_point(|(seconds, _)| *seconds <= clock);
-        let last = self.rows.last().is_none_or(|(seconds, _)| clock > *seconds + 1.0);
+        let last = self.rows.last().is_none_or(|(seconds, _)| clock >= *seconds + 1.0);
         self.rows.get(next.saturating_sub(1)).filter(|_| !last).map(|(_, values)| *values)
     }
 

@@ -1,5 +1,7 @@
 //! `wardline check`: the configuration was read and is in order; now each peer is tried, one line each.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use crate::peers::neo4j::Neo4j;
 
 /// How long the broker may take to answer.
 const BROKER: Duration = Duration::from_secs(6);
+
+/// How long our own health may take to answer.
+const LIVE: Duration = Duration::from_secs(1);
 
 pub(super) fn check(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -60,9 +65,23 @@ fn tempfile_in(dir: &std::path::Path) -> std::io::Result<()> {
 
 fn http(config: &Config) -> anyhow::Result<String> {
     let listen = config.http.listen;
-    std::net::TcpListener::bind(listen)
-        .with_context(|| format!("can't listen on {listen}; in use when wardline runs already"))?;
-    Ok(format!("{listen} is free"))
+    match std::net::TcpListener::bind(listen) {
+        Ok(_) => Ok(format!("{listen} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_live(listen).unwrap_or(false) => {
+            Ok(format!("{listen} is live: wardline runs already"))
+        }
+        Err(error) => Err(error).with_context(|| format!("can't listen on {listen}")),
+    }
+}
+
+/// Whether something at this address answers as wardline does.
+fn is_live(address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&address, LIVE)?;
+    stream.set_read_timeout(Some(LIVE))?;
+    stream.write_all(b"GET /live HTTP/1.0\r\n\r\n")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    Ok(answer.ends_with(b" 200"))
 }
 
 async fn broker(config: &Config) -> anyhow::Result<String> {

@@ -126,12 +126,15 @@ pub fn unkept(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Waiti
     statement.query_map([limit], waiting)?.collect()
 }
 
-/// The alert store has an event.
+/// The alert store has some events.
 ///
 /// # Errors
-/// When the statement fails.
-pub fn mark_kept(connection: &Connection, id: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE alert_events SET kept = 1 WHERE id = ?1")?.execute([id])?;
+/// When a statement fails.
+pub fn mark_kept(connection: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE alert_events SET kept = 1 WHERE id = ?1")?;
+    for id in ids {
+        statement.execute([id])?;
+    }
     Ok(())
 }
 
@@ -352,7 +355,7 @@ mod tests {
             &[],
         )
         .unwrap();
-        mark_kept(&connection, 1).unwrap();
+        mark_kept(&connection, &[1]).unwrap();
         mark_done(&connection, "a.begin.mqtt.x", 10).unwrap();
         prune(&connection, 10 + KEPT + 1).unwrap();
         assert!(told(&connection, "a").unwrap().is_empty());

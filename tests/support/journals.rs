@@ -1,5 +1,6 @@
 //! Journals in temporary folders, and readings to put into them.
 #![allow(dead_code, reason = "each test binary uses what it needs")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a journal that can't be opened is a failed test")]
 
 use std::path::Path;
 use std::sync::Arc;
