@@ -113,14 +113,18 @@ impl<C: CareGraph> Notifier<C> {
     /// When the outbox can't be read or written.
     pub async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) -> Result<(), JournalError> {
         let mut pruned = tokio::time::Instant::now();
+        let (mut next, mut stopping) = (INTERVAL, false);
         loop {
-            self.resolve().await?;
-            let next = self.dispatch().await?;
+            // After the stop the watch's last events get one try; then only what is on its way is waited for.
+            if !stopping {
+                stopping = stop.is_cancelled();
+                self.resolve().await?;
+                next = self.dispatch().await?;
+            }
             if pruned.elapsed() > Duration::from_secs(60) {
                 pruned = tokio::time::Instant::now();
                 self.write(|connection| outbox::prune(connection, crate::clock::now_ms())).await?;
             }
-            let stopping = stop.is_cancelled();
             if stopping && self.sent.is_empty() {
                 return Ok(());
             }
