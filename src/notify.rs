@@ -41,6 +41,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The age at which a notification that nobody takes is given up: older than that it is history, not an alert.
 const EXPIRES: Millis = 24 * 3_600_000;
 
+/// The longest wait that a receiver can ask for: what it answers must not silence an alert.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// A notification is not known to be delivered; it is tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -223,8 +226,8 @@ impl<C: CareGraph> Notifier<C> {
             Err(error) => {
                 self.metrics.failed.increment(1);
                 tracing::warn!(kind = %recipient.kind, %error, attempts, "a notification was not delivered; it is tried again");
-                let wait = error.after.unwrap_or_default().max(wait(self.config.backoff, attempts));
-                let next_try = now + Millis::try_from(wait.as_millis()).unwrap_or(EXPIRES);
+                let wait = error.after.unwrap_or_default().min(LONGEST).max(wait(self.config.backoff, attempts));
+                let next_try = now.saturating_add(Millis::try_from(wait.as_millis()).unwrap_or(EXPIRES));
                 self.write(move |connection| outbox::postpone(connection, &id, next_try)).await
             }
         }
