@@ -41,6 +41,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The age at which a notification that nobody takes is given up: older than that it is history, not an alert.
 const EXPIRES: Millis = 24 * 3_600_000;
 
+/// The longest wait that a receiver can ask for: what it answers must not silence an alert.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// A notification is not known to be delivered; it is tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -113,14 +116,18 @@ impl<C: CareGraph> Notifier<C> {
     /// When the outbox can't be read or written.
     pub async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) -> Result<(), JournalError> {
         let mut pruned = tokio::time::Instant::now();
+        let (mut next, mut stopping) = (INTERVAL, false);
         loop {
-            self.resolve().await?;
-            let next = self.dispatch().await?;
+            // After the stop the watch's last events get one try; then only what is on its way is waited for.
+            if !stopping {
+                stopping = stop.is_cancelled();
+                self.resolve().await?;
+                next = self.dispatch().await?;
+            }
             if pruned.elapsed() > Duration::from_secs(60) {
                 pruned = tokio::time::Instant::now();
                 self.write(|connection| outbox::prune(connection, crate::clock::now_ms())).await?;
             }
-            let stopping = stop.is_cancelled();
             if stopping && self.sent.is_empty() {
                 return Ok(());
             }
@@ -219,8 +226,8 @@ impl<C: CareGraph> Notifier<C> {
             Err(error) => {
                 self.metrics.failed.increment(1);
                 tracing::warn!(kind = %recipient.kind, %error, attempts, "a notification was not delivered; it is tried again");
-                let wait = error.after.unwrap_or_default().max(wait(self.config.backoff, attempts));
-                let next_try = now + Millis::try_from(wait.as_millis()).unwrap_or(EXPIRES);
+                let wait = error.after.unwrap_or_default().min(LONGEST).max(wait(self.config.backoff, attempts));
+                let next_try = now.saturating_add(Millis::try_from(wait.as_millis()).unwrap_or(EXPIRES));
                 self.write(move |connection| outbox::postpone(connection, &id, next_try)).await
             }
         }
