@@ -1,4 +1,5 @@
 //! The store consumer over a journal in a temporary folder, with the adapter of InfluxDB.
+#![allow(clippy::expect_used, clippy::panic, reason = "a store that can't be driven is a failed test")]
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
 use std::path::Path;
