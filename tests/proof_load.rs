@@ -67,6 +67,7 @@ fn under_load_everything_arrives_once_unaltered_and_every_episode_is_told_once()
     assert!(balance.dead_lettered >= ledger.refused.acknowledged, "{balance:?} {report}");
     assert!(ledger.refused.acknowledged > 100 && balance.duplicates > 0, "the devices were too good: {balance:?}");
     assert_everybody_is_told_once(&listener, &ledger);
+    nobody_is_named(&wardline, &listener, &influxdb);
     the_command_verifies_the_same(&ledger, &influxdb, &mongodb);
 }
 
@@ -86,6 +87,23 @@ fn assert_everybody_is_told_once(listener: &Listener, ledger: &simulator::ledger
     }
     for (notification, ids) in listener.notifications() {
         assert_eq!(ids.len(), 1, "{notification:?} came under several ids");
+    }
+}
+
+/// Names and birth dates stay in MongoDB; logs and metrics know not even pseudonyms.
+fn nobody_is_named(wardline: &Wardline, listener: &Listener, influxdb: &InfluxDb) {
+    let metrics = servers::http::request(wardline.address(), "GET", "/metrics", &[], "").unwrap().body;
+    let stored = influxdb.query(r#"from(bucket: "vitals-north") |> range(start: -1h) |> last()"#);
+    assert!(stored.contains("p-0001"), "nothing was looked at");
+    let told = listener.everything();
+    for bed in beds::ward(16).beds {
+        for (place, text) in [("logs", wardline.log()), ("metrics", metrics.clone())] {
+            assert!(!text.contains(&bed.name) && !text.contains(&bed.patient), "{place} tell of a patient");
+        }
+        for (place, text) in [("InfluxDB", &stored), ("notifications", &told)] {
+            assert!(!text.contains(&bed.name), "{place}: a patient's name");
+            assert!(!text.contains(&bed.birth_date.to_string()), "{place}: a patient's birth date");
+        }
     }
 }
 

@@ -173,6 +173,11 @@ impl Listener {
         Self { _runtime: runtime, heard }
     }
 
+    /// All that was heard, as text.
+    pub(crate) fn everything(&self) -> String {
+        format!("{:?}", self.heard.lock().expect("nobody panics in here"))
+    }
+
     /// The distinct notification ids for each topic, alert and phase.
     pub(crate) fn notifications(&self) -> BTreeMap<(String, String, String), Vec<String>> {
         let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
