@@ -114,7 +114,9 @@ pub fn open(
         .name("journal".to_owned())
         .spawn(move || {
             writer.run(appends, jobs_rx);
-            drop(lock);
+            // Not by closing alone: a child process that is being started at this moment has a copy of the file. If it
+            // fails, the lock goes with the process.
+            lock.unlock().ok();
         })
         .map_err(|error| folder_error(&error))?;
     Ok(Opened { journal, recovery, writer })
