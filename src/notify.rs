@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::mqtt::MqttChannel;
-use self::outbox::{Notification, Waiting};
+use self::outbox::{Notification, Pending, Waiting};
 use self::webhook::Webhook;
 use crate::care::{CareGraph, PeerError, Recipient};
 use crate::config::{self, Backoff};
@@ -34,6 +34,12 @@ use crate::watch::episode::Phase;
 
 /// Events taken at a time.
 const AT_ONCE: u32 = 100;
+
+/// Events whose recipients are looked up before it is the turn of those whose recipients are known.
+const RESOLVED_AT_ONCE: u32 = 16;
+
+/// Beyond this age of a notification somebody has to look why it is not delivered.
+const LATE: Millis = 30_000;
 
 /// How often the outbox is looked at when nobody wakes us.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -90,6 +96,12 @@ pub struct Notifier<C> {
     care_jitter: Jitter,
     /// The care graph is not asked before this.
     care_again: tokio::time::Instant,
+    /// Why recipients are not known, while they are not.
+    care_trouble: Option<String>,
+    /// Why the last notification that failed did.
+    last_failure: String,
+    /// When it was last said how much waits.
+    said: Option<tokio::time::Instant>,
 }
 
 impl<C: CareGraph> Notifier<C> {
@@ -107,6 +119,9 @@ impl<C: CareGraph> Notifier<C> {
             sent: JoinSet::new(),
             care_jitter,
             care_again: tokio::time::Instant::now(),
+            care_trouble: None,
+            last_failure: String::new(),
+            said: None,
         }
     }
 
@@ -121,8 +136,12 @@ impl<C: CareGraph> Notifier<C> {
             // After the stop the watch's last events get one try; then only what is on its way is waited for.
             if !stopping {
                 stopping = stop.is_cancelled();
-                self.resolve().await?;
+                let more = self.resolve().await?;
                 next = self.dispatch().await?;
+                if more {
+                    next = Duration::ZERO;
+                }
+                self.say().await?;
             }
             if pruned.elapsed() > Duration::from_secs(60) {
                 pruned = tokio::time::Instant::now();
@@ -145,32 +164,35 @@ impl<C: CareGraph> Notifier<C> {
         }
     }
 
-    /// Finds the recipients of events that have none.
-    async fn resolve(&mut self) -> Result<(), JournalError> {
-        let waiting = self.journal.read(|connection| outbox::unresolved(connection, AT_ONCE)).await?;
-        self.metrics.unresolved.set(waiting.len() as f64);
-        if waiting.is_empty() || tokio::time::Instant::now() < self.care_again {
-            return Ok(());
+    /// Finds the recipients of events that have none; whether there may be more of them.
+    async fn resolve(&mut self) -> Result<bool, JournalError> {
+        let waiting = self.journal.read(|connection| outbox::unresolved(connection, RESOLVED_AT_ONCE)).await?;
+        if waiting.is_empty() {
+            self.care_trouble = None;
         }
+        if waiting.is_empty() || tokio::time::Instant::now() < self.care_again {
+            return Ok(false);
+        }
+        let more = waiting.len() == RESOLVED_AT_ONCE as usize;
         for Waiting { id, event } in waiting {
             let found = match self.recipients(&event).await? {
                 Ok(found) => found,
                 Err(error) => {
                     let wait = self.care_jitter.next_wait();
                     self.care_again = tokio::time::Instant::now() + wait;
-                    self.part.degraded(format!("recipients are not known: {error}; alerts wait in the outbox"));
-                    return Ok(());
+                    self.care_trouble = Some(format!("recipients are not known: {error}; alerts wait in the outbox"));
+                    return Ok(false);
                 }
             };
             self.care_jitter.reset();
-            self.part.ok();
+            self.care_trouble = None;
             if found.is_empty() {
                 self.metrics.nobody.increment(1);
             }
             let plan = recipients::plan(&event, found, &self.config.safety_net, crate::clock::now_ms());
             self.write(move |connection| outbox::resolve(connection, id, &plan.notifications, &plan.follow_up)).await?;
         }
-        Ok(())
+        Ok(more)
     }
 
     /// Who is to be told: of an end those who were told before, of anything else whom the care graph names now.
@@ -190,7 +212,6 @@ impl<C: CareGraph> Notifier<C> {
     async fn dispatch(&mut self) -> Result<Duration, JournalError> {
         let now = crate::clock::now_ms();
         let (due, next) = self.journal.read(move |connection| outbox::due(connection, now, AT_ONCE)).await?;
-        self.metrics.pending.set(due.len() as f64);
         for notification in due {
             if self.sending.len() >= self.config.concurrency.get() {
                 break;
@@ -207,6 +228,29 @@ impl<C: CareGraph> Notifier<C> {
         Ok(wait.map_or(INTERVAL, |wait| wait.min(INTERVAL)))
     }
 
+    /// Says now and then how much waits, and whether somebody has to look.
+    async fn say(&mut self) -> Result<(), JournalError> {
+        if self.said.is_some_and(|said| said.elapsed() < INTERVAL) {
+            return Ok(());
+        }
+        self.said = Some(tokio::time::Instant::now());
+        let Pending { unresolved, undelivered, oldest, unkept } = self.journal.read(outbox::pending).await?;
+        self.metrics.unresolved.set(unresolved as f64);
+        self.metrics.pending.set(undelivered as f64);
+        self.metrics.unkept.set(unkept as f64);
+        let late = oldest.map(|oldest| crate::clock::now_ms() - oldest).filter(|age| *age > LATE);
+        match (&self.care_trouble, late) {
+            (Some(trouble), _) => self.part.degraded(trouble.clone()),
+            (None, Some(age)) => self.part.degraded(format!(
+                "{undelivered} notifications are not delivered, the oldest for {} s; the last failure: {}",
+                age / 1000,
+                self.last_failure
+            )),
+            (None, None) => self.part.ok(),
+        }
+        Ok(())
+    }
+
     /// Writes down what became of a try.
     async fn settle(&mut self, notification: Notification, outcome: Result<(), SendError>) -> Result<(), JournalError> {
         let now = crate::clock::now_ms();
@@ -220,11 +264,12 @@ impl<C: CareGraph> Notifier<C> {
             }
             Err(error) if now - created > EXPIRES => {
                 self.metrics.expired.increment(1);
-                tracing::error!(notification = %id, %error, attempts, "a notification is given up: nobody took it for a day");
+                tracing::error!(kind = %recipient.kind, %error, attempts, "a notification is given up: nobody took it for a day");
                 self.write(move |connection| outbox::mark_done(connection, &id, now)).await
             }
             Err(error) => {
                 self.metrics.failed.increment(1);
+                self.last_failure.clone_from(&error.reason);
                 tracing::warn!(kind = %recipient.kind, %error, attempts, "a notification was not delivered; it is tried again");
                 let wait = error.after.unwrap_or_default().min(LONGEST).max(wait(self.config.backoff, attempts));
                 let next_try = now.saturating_add(Millis::try_from(wait.as_millis()).unwrap_or(EXPIRES));

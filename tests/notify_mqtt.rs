@@ -1,11 +1,6 @@
 //! Alerts over a real broker, from the reading to the clinician's client: the topic, what counts as delivered, the broker
 //! or the recipients away, and a restart of wardline.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a failed step is a failed test"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
 #[path = "support/alerts.rs"]
 mod alerts;

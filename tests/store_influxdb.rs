@@ -1,11 +1,6 @@
 //! The store towards a real InfluxDB: what our encoder writes is accepted and reads back equal, refused points are found,
 //! a repeated batch changes nothing, and buckets are made once.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a failed step is a failed test"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step is a failed test")]
 
 #[path = "support/journals.rs"]
 mod journals;

@@ -10,7 +10,6 @@ use super::outbox::{self, Waiting};
 use crate::care::{AlertStore, PeerError};
 use crate::config::Backoff;
 use crate::journal::{Journal, JournalError};
-use crate::metrics::notify::Notify as Metrics;
 use crate::retry::Jitter;
 use crate::status::Part;
 
@@ -34,11 +33,9 @@ pub async fn run<A: AlertStore>(
     part: Part,
     stop: CancellationToken,
 ) -> Result<(), JournalError> {
-    let metrics = Metrics::register();
     let mut jitter = Jitter::new(backoff);
     loop {
         let waiting = journal.read(|connection| outbox::unkept(connection, AT_ONCE)).await?;
-        metrics.unkept.set(waiting.len() as f64);
         let more = waiting.len() == AT_ONCE as usize;
         let saving = stream::iter(by_alert(waiting)).map(|events| save(&alerts, events));
         let saving = saving.buffer_unordered(AT_A_TIME).collect::<Vec<_>>();

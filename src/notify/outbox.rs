@@ -235,16 +235,30 @@ pub fn prune(connection: &Connection, now: Millis) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Events without recipients, and notifications that are not delivered.
+/// What the outbox holds that is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pending {
+    /// Events whose recipients are not known.
+    pub unresolved: u64,
+    /// Notifications that are not delivered.
+    pub undelivered: u64,
+    /// When the oldest of them was written.
+    pub oldest: Option<Millis>,
+    /// Events that the alert store does not have.
+    pub unkept: u64,
+}
+
+/// Counts what is not done.
 ///
 /// # Errors
 /// When the tables can't be read.
-pub fn pending(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+pub fn pending(connection: &Connection) -> rusqlite::Result<Pending> {
     let one = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get(0));
-    Ok((
-        one("SELECT count(*) FROM alert_events WHERE resolved = 0")?,
-        one("SELECT count(*) FROM notifications WHERE done IS NULL")?,
-    ))
+    let (undelivered, oldest) = connection
+        .prepare_cached("SELECT count(*), min(created) FROM notifications WHERE done IS NULL")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let unresolved = one("SELECT count(*) FROM alert_events WHERE resolved = 0")?;
+    Ok(Pending { unresolved, undelivered, oldest, unkept: one("SELECT count(*) FROM alert_events WHERE kept = 0")? })
 }
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
@@ -340,7 +354,8 @@ mod tests {
         assert_eq!(found.first().map(|notification| notification.attempts), Some(1));
         mark_done(&connection, &notification.id, 101).unwrap();
         assert_eq!(due(&connection, 1000, 9).unwrap(), (vec![], None));
-        assert_eq!(pending(&connection).unwrap(), (0, 0));
+        let kept_by_nobody = Pending { unkept: 1, ..Pending::default() };
+        assert_eq!(pending(&connection).unwrap(), kept_by_nobody);
     }
 
     #[test]

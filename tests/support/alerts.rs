@@ -155,7 +155,8 @@ impl Alerting {
 
     /// Events whose recipients are not known, and notifications that are not delivered.
     pub async fn pending(&self) -> (u64, u64) {
-        self.rig.opened.journal.read(outbox::pending).await.expect("the outbox can be read")
+        let pending = self.rig.opened.journal.read(outbox::pending).await.expect("the outbox can be read");
+        (pending.unresolved, pending.undelivered)
     }
 
     /// Waits, bounded, until as many are pending.
