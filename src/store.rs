@@ -24,6 +24,7 @@ use self::buckets::Buckets;
 use crate::account::Account;
 use crate::config::Config;
 use crate::journal::{Consumer, Journal, JournalError};
+use crate::metrics::store::register_lag;
 use crate::status::Part;
 
 /// Why a write did not do all that was asked. Each kind says what the caller must do.
@@ -92,7 +93,7 @@ where
     // This feed only looks for regions; each bucket's own feed brings it its readings.
     let mut scout = journal.feed(Consumer::Store);
     let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut ended = false;
+    let (lag, mut ended) = (register_lag(), false);
     while !ended {
         tokio::select! {
             group = scout.next() => match group? {
@@ -113,7 +114,11 @@ where
             },
             Some(ended) = tasks.join_next() => flatten(ended)?,
             () = hard_stop.cancelled() => break,
-            _ = tick.tick() => {}
+            _ = tick.tick() => {
+                let now = crate::clock::now_ms();
+                let longest = places.values().map(|place| place.lag(now)).max();
+                lag.set(longest.unwrap_or_default() as f64 / 1000.0);
+            }
         }
         advance(&scout, &places);
     }

@@ -29,6 +29,7 @@ fn influxdb_is_away_at_full_rate_and_everything_is_stored_when_it_is_back() {
     let before = wardline.metric("wardline_received_total");
     until("intake goes on", || wardline.metric("wardline_received_total") > before + 15_000.0);
     assert_eq!(wardline.readiness().0, 200, "a store that is away does not stop intake");
+    assert!(wardline.metric("wardline_store_lag_seconds") > 3.0, "the lag does not grow");
     influxdb.process.restart();
     wardline.until_part("influxdb", "ok", "");
     beds::assert_all_arrived(&beds.stop(), &influxdb);

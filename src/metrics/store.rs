@@ -4,10 +4,15 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::{counter, gauge, seconds};
 
-/// The gauge of [`Store::lag_seconds`].
+/// The gauge of [`register_lag`].
 const LAG: &str = "wardline_store_lag_seconds";
 
-/// Seconds of [`Store::lag_seconds`] in a rendered scrape.
+/// The gauge of how long the oldest reading that is not stored has been waiting, over all buckets.
+pub fn register_lag() -> Gauge {
+    gauge(LAG, "Age of the oldest reading that is not stored.")
+}
+
+/// Seconds of [`register_lag`] in a rendered scrape.
 #[must_use]
 pub fn lag(scrape: &str) -> f64 {
     let value = scrape.lines().find_map(|line| line.strip_prefix(LAG)?.trim().parse().ok());
@@ -29,8 +34,6 @@ pub struct Store {
     pub retries: Counter,
     /// Tries that the server did not let us make.
     pub holds: Counter,
-    /// Age of the oldest reading that is not stored.
-    pub lag_seconds: Gauge,
 }
 
 impl Store {
@@ -44,7 +47,6 @@ impl Store {
             delay_seconds: seconds("wardline_store_delay_seconds", "Oldest reading of a batch, received to stored."),
             retries: counter("wardline_store_retries_total", "Tries that met a passing problem."),
             holds: counter("wardline_store_holds_total", "Tries that the server refused: token, bucket, organisation."),
-            lag_seconds: gauge(LAG, "Age of the oldest reading that is not stored."),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One bucket: its readings from the journal, batch after batch, one request at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,26 +16,46 @@ use crate::config::{self, Config};
 use crate::dead_letter::{self, DeadLetter};
 use crate::journal::{Feed, Group, Journal, JournalError};
 use crate::metrics::store::Store as Metrics;
-use crate::reading::{EnrichedReading, Reason, Source};
+use crate::reading::{EnrichedReading, Millis, Reason, Source};
 
 /// How long to wait before a dead letter is tried again on a full disk.
 const FULL_WAIT: Duration = Duration::from_millis(500);
 
-/// Everything below this sequence number is done, as far as one bucket is concerned.
+/// How far one bucket is, for those who look from outside.
 #[derive(Debug, Clone)]
-pub(super) struct Place(Arc<AtomicU64>);
+pub(super) struct Place {
+    done: Arc<AtomicU64>,
+    /// When the oldest reading of the batch was received; `NOTHING` while there is no batch.
+    oldest: Arc<AtomicI64>,
+}
+
+const NOTHING: Millis = Millis::MAX;
 
 impl Place {
     pub(super) fn at(seq: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(seq)))
+        Self { done: Arc::new(AtomicU64::new(seq)), oldest: Arc::new(AtomicI64::new(NOTHING)) }
     }
 
+    /// Everything below this sequence number is done.
     pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// How long the oldest reading has been waiting, milliseconds; 0 when none does.
+    pub(super) fn lag(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.oldest.load(Ordering::Relaxed)).max(0)
     }
 
     fn set(&self, seq: u64) {
-        self.0.store(seq, Ordering::Release);
+        self.done.store(seq, Ordering::Release);
+    }
+
+    fn waits_since(&self, received: Millis) {
+        self.oldest.fetch_min(received, Ordering::Relaxed);
+    }
+
+    fn nothing_waits(&self) {
+        self.oldest.store(NOTHING, Ordering::Relaxed);
     }
 }
 
@@ -130,6 +150,7 @@ impl BucketTask {
                 continue;
             }
             self.batch.push(group, index);
+            self.place.waits_since(reading.reading.received);
             if self.batch.len() >= self.bounds.max_lines || self.batch.bytes() >= self.bounds.max_bytes {
                 if self.flush(store, stop).await?.is_none() {
                     return Ok(None);
@@ -155,8 +176,6 @@ impl BucketTask {
         let begun = Instant::now();
         let batch = std::mem::take(&mut self.batch);
         let oldest = batch.whole().readings().map(|enriched| enriched.reading.received).min().unwrap_or_default();
-        let age = |now: i64| Duration::from_millis(u64::try_from(now.saturating_sub(oldest)).unwrap_or(0));
-        self.metrics.lag_seconds.set(age(crate::clock::now_ms()).as_secs_f64());
         let Some(Delivered { stored, refused }) = self.delivery.deliver(store, &batch, stop).await else {
             return Ok(None);
         };
@@ -167,8 +186,9 @@ impl BucketTask {
         self.metrics.batches.increment(1);
         self.metrics.batch_readings.set(batch.len() as f64);
         self.metrics.delivery_seconds.record(begun.elapsed());
-        self.metrics.delay_seconds.record(age(crate::clock::now_ms()));
-        self.metrics.lag_seconds.set(0.0);
+        let delay = u64::try_from(crate::clock::now_ms().saturating_sub(oldest)).unwrap_or(0);
+        self.metrics.delay_seconds.record(Duration::from_millis(delay));
+        self.place.nothing_waits();
         self.batch = batch;
         self.batch.clear();
         Ok(Some(()))
