@@ -13,6 +13,7 @@ use crate::reading::{Millis, Reason};
 pub const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kept INTEGER NOT NULL,
     at INTEGER NOT NULL,
     reason TEXT NOT NULL,
     detail TEXT NOT NULL,
@@ -64,14 +65,16 @@ pub struct Kept {
     pub payload: Vec<u8>,
 }
 
-/// Adds one.
+/// Adds one, kept from `now` on.
 ///
 /// # Errors
 /// When the statement fails.
-pub fn insert(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
-    let mut statement = connection
-        .prepare_cached("INSERT INTO dead_letters (at, reason, detail, topic, payload) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    statement.execute(params![letter.at, letter.reason.name(), letter.detail, letter.topic, letter.payload])?;
+pub fn insert(connection: &Connection, letter: &DeadLetter, now: Millis) -> rusqlite::Result<()> {
+    let DeadLetter { at, reason, detail, topic, payload } = letter;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO dead_letters (kept, at, reason, detail, topic, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    statement.execute(params![now, at, reason.name(), detail, topic, payload])?;
     Ok(())
 }
 
@@ -81,18 +84,20 @@ pub fn insert(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<
 /// When a statement fails.
 pub fn evict(connection: &Connection, bounds: &config::DeadLetter, now: Millis) -> rusqlite::Result<usize> {
     let oldest_kept = now.saturating_sub(i64::try_from(bounds.max_age.as_millis()).unwrap_or(i64::MAX));
-    let (count, bytes): (u64, u64) =
-        connection
-            .query_row("SELECT count, bytes FROM dead_letter_totals", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (count, bytes): (u64, u64) = connection
+        .prepare_cached("SELECT count, bytes FROM dead_letter_totals")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     // By their share of the excess: payloads differ in size, so what is still too much goes with the next commit.
     let surplus = count.saturating_sub(bounds.max_count);
     let by_size = if bytes > bounds.max_size { (count / 10).max(1) } else { 0 };
     let leaving = surplus.max(by_size).min(u64::from(EVICTED_AT_ONCE));
+    // The age is that of the dead letter, not of its message: what the store refuses after a long outage is new here. In
+    // the order of their numbers the oldest come first, so that none of the others is looked at.
     connection
         .prepare_cached(
             "DELETE FROM dead_letters WHERE id IN
                 (SELECT id FROM dead_letters ORDER BY id LIMIT ?1)
-             OR id IN (SELECT id FROM dead_letters WHERE at < ?2 ORDER BY id LIMIT ?3)",
+             OR id IN (SELECT id FROM (SELECT id, kept FROM dead_letters ORDER BY id LIMIT ?3) WHERE kept < ?2)",
         )?
         .execute(params![leaving, oldest_kept, EVICTED_AT_ONCE])
 }
@@ -165,7 +170,7 @@ mod tests {
     fn the_oldest_leave_when_there_are_too_many() {
         let connection = database();
         for at in 0..10 {
-            insert(&connection, &letter(at, 1)).unwrap();
+            insert(&connection, &letter(at, 1), at).unwrap();
         }
         assert_eq!(evict(&connection, &bounds(7, 1 << 20), 10).unwrap(), 3);
         let left: Vec<_> = list(&connection, None, i64::MAX, 100).unwrap().into_iter().map(|kept| kept.at).collect();
@@ -176,7 +181,7 @@ mod tests {
     fn the_bytes_come_within_their_bound_and_the_totals_stay_true() {
         let connection = database();
         for at in 0..50 {
-            insert(&connection, &letter(at, 1000)).unwrap();
+            insert(&connection, &letter(at, 1000), at).unwrap();
         }
         while evict(&connection, &bounds(1000, 20_000), 50).unwrap() > 0 {}
         let (count, bytes) = totals(&connection).unwrap();
@@ -187,8 +192,9 @@ mod tests {
     #[test]
     fn the_old_leave_by_their_age() {
         let connection = database();
-        insert(&connection, &letter(0, 1)).unwrap();
-        insert(&connection, &letter(70_000, 1)).unwrap();
+        insert(&connection, &letter(0, 1), 0).unwrap();
+        // Of an old message, and new here.
+        insert(&connection, &letter(1, 1), 70_000).unwrap();
         assert_eq!(evict(&connection, &bounds(10, 1000), 100_000).unwrap(), 1);
         assert_eq!(list(&connection, Some("json"), i64::MAX, 9).unwrap().len(), 1);
         assert_eq!(list(&connection, Some("time"), i64::MAX, 9).unwrap().len(), 0);

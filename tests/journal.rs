@@ -214,10 +214,10 @@ async fn a_change_that_fails_is_rolled_back_alone() {
     };
     let (bad, good) = (letter("bad"), letter("good"));
     let failing = journal.write(move |connection| {
-        dead_letter::insert(connection, &bad)?;
+        dead_letter::insert(connection, &bad, 0)?;
         connection.execute("INSERT INTO no_such_table VALUES (1)", [])
     });
-    let standing = journal.write(move |connection| dead_letter::insert(connection, &good));
+    let standing = journal.write(move |connection| dead_letter::insert(connection, &good, wardline::clock::now_ms()));
     let (failed, stood) = tokio::join!(failing, standing);
     assert!(matches!(failed, Err(JournalError::Statement(_))), "{failed:?}");
     stood.unwrap();

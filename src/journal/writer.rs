@@ -241,7 +241,7 @@ impl Writer {
         }
         for entry in entries() {
             if let Entry::DeadLetter(letter) = entry {
-                dead_letter::insert(&transaction, letter)?;
+                dead_letter::insert(&transaction, letter, committed)?;
             }
         }
         self.metrics.evicted.increment(dead_letter::evict(&transaction, &self.dead_letters, committed)? as u64);

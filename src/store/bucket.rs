@@ -203,9 +203,9 @@ impl BucketTask {
         let letters = Arc::new(letters);
         loop {
             let letters = Arc::clone(&letters);
-            let written = self
-                .journal
-                .write(move |connection| letters.iter().try_for_each(|letter| dead_letter::insert(connection, letter)));
+            let written = self.journal.write(move |connection| {
+                letters.iter().try_for_each(|letter| dead_letter::insert(connection, letter, crate::clock::now_ms()))
+            });
             match written.await {
                 Err(JournalError::Full) => tokio::time::sleep(FULL_WAIT).await,
                 other => break other?,
