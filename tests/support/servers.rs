@@ -13,7 +13,7 @@ pub(crate) mod certificates;
 #[path = "http.rs"]
 pub(crate) mod http;
 #[path = "process.rs"]
-mod process;
+pub(crate) mod process;
 #[path = "wire.rs"]
 mod wire;
 
