@@ -44,19 +44,19 @@ struct Options {
     #[command(subcommand)]
     part: Option<Part>,
     /// The program of Telegraf; without it, it is left out.
-    #[arg(long)]
+    #[arg(long, global = true)]
     telegraf: Option<PathBuf>,
     /// Messages a second.
-    #[arg(long, default_value_t = 30_000)]
+    #[arg(long, global = true, default_value_t = 30_000)]
     rate: u64,
     /// How long the load on each subject lasts.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, global = true, default_value_t = 20)]
     seconds: u64,
     /// Devices that share the load.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, global = true, default_value_t = 200)]
     devices: u64,
     /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
+    #[arg(long, global = true, hide = true)]
     bench: bool,
 }
 
