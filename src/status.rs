@@ -56,12 +56,11 @@ impl Status {
     /// Whether readings are taken in: no part is down, and those that must have started have.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let needed = ["mqtt", "journal"];
-        self.all().iter().all(|(name, state)| match state {
-            State::Down(_) | State::Stopping => false,
-            State::Starting => !needed.contains(name),
-            State::Ok | State::Degraded(_) => true,
-        })
+        let parts = self.all();
+        // Before the pipeline is built its parts are not there yet, which is not ready either.
+        let started = |needed| parts.iter().any(|(name, state)| *name == needed && *state != State::Starting);
+        let stops = |state: &State| matches!(state, State::Down(_) | State::Stopping);
+        ["mqtt", "journal"].into_iter().all(started) && !parts.iter().any(|(_, state)| stops(state))
     }
 }
 
@@ -111,6 +110,7 @@ mod tests {
     #[test]
     fn a_peer_that_is_away_leaves_the_service_ready_and_a_full_journal_does_not() {
         let status = Status::new();
+        assert!(!status.is_ready(), "nothing has started");
         let (mqtt, journal, mongodb) = (status.part("mqtt"), status.part("journal"), status.part("mongodb"));
         assert!(!status.is_ready());
         mqtt.ok();
