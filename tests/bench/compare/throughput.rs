@@ -63,6 +63,7 @@ pub fn measure(
     let (warm, _) = Load::start(broker, plan.rate, plan.devices, WARM_UP).join();
     let before = until(warm);
     assert_eq!(before, warm, "{name} delivered not all of the warm-up:\n{}", subject.said());
+    eprintln!("{name}: the load begins");
 
     let (cpu, began) = (subject.cpu(), Instant::now());
     let (published, _) = Load::start(broker, plan.rate, plan.devices, plan.lasting).join();
