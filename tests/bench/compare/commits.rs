@@ -20,8 +20,8 @@ use crate::journals::{self, Rig};
 /// Commits of each size.
 const COMMITS: usize = 400;
 
-/// What a reading takes in a group, bytes; [`fill`] asserts that it is near.
-const READING: u64 = 45;
+/// What a reading of [`Readings`] takes in a group of many, bytes.
+const READING: u64 = 56;
 
 /// Readings of one group while a backlog grows.
 const GROUP: u64 = 1_000;
