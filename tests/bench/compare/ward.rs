@@ -143,7 +143,7 @@ impl Ward {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
         command.arg("--config").arg(self.config(&broker.url, http.port())).arg("run");
         let mut process = Subject::start("wardline", &mut command, &self.folder.path().join("wardline.log"));
-        process.until("ready", |_| http::is_ok(http, "/ready"));
+        process.until("ready", |_| all_ok(http));
         Wardline { process, http }
     }
 
@@ -162,4 +162,16 @@ impl Ward {
         let value = answer.lines().nth(1).and_then(|line| line.rsplit(',').next());
         value.filter(|value| !value.is_empty()).map_or(0, |value| value.trim().parse().unwrap())
     }
+}
+
+/// Whether everything that a reading or an alert needs works; ready, wardline is earlier, without the profiles for one.
+fn all_ok(http: SocketAddr) -> bool {
+    let answer = http::request(http, "GET", "/ready", &[], "").ok();
+    let Some(answer) = answer.and_then(|answer| serde_json::from_str::<serde_json::Value>(&answer.body).ok()) else {
+        return false;
+    };
+    let parts = answer["parts"].as_array().unwrap();
+    ["mqtt", "journal", "mongodb", "neo4j"]
+        .into_iter()
+        .all(|wanted| parts.iter().any(|part| part["part"] == wanted && part["state"] == "ok"))
 }
