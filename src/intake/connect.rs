@@ -63,8 +63,8 @@ pub fn options(mqtt: &config::Mqtt, client_id: &str) -> Result<MqttOptions, Conn
     Ok(options)
 }
 
-/// Messages that a session may have on the way to the broker. It publishes none; the library reserves memory for each, 15 MB
-/// for its default of 65,535, and draws the packet identifiers of subscriptions from as many.
+/// Messages that a session may have on the way to the broker. It publishes none; the library reserves memory for each, of which
+/// its default has 65,535, and draws the packet identifiers of subscriptions from as many.
 const MAX_OUTGOING: u16 = 16;
 
 /// Options for a session that takes readings in: one that the broker keeps while we are away, with acknowledgements in
