@@ -63,6 +63,10 @@ pub fn options(mqtt: &config::Mqtt, client_id: &str) -> Result<MqttOptions, Conn
     Ok(options)
 }
 
+/// Messages that a session may have on the way to the broker. It publishes none; the library reserves memory for each, of which
+/// its default has 65,535, and draws the packet identifiers of subscriptions from as many.
+const MAX_OUTGOING: u16 = 16;
+
 /// Options for a session that takes readings in: one that the broker keeps while we are away, with acknowledgements in
 /// our hands and a window that bounds what may be on the way.
 ///
@@ -75,6 +79,7 @@ pub fn session_options(mqtt: &config::Mqtt, client_id: &str) -> Result<MqttOptio
     options.set_clean_start(false);
     options.set_session_expiry_interval(Some(u32::try_from(mqtt.session_expiry.as_secs()).unwrap_or(u32::MAX)));
     options.set_receive_maximum(Some(mqtt.receive_maximum.get()));
+    options.set_outgoing_inflight_upper_limit(MAX_OUTGOING);
     // Announced to the broker; the library's own default of 10 KiB is not, and ends in a loop of reconnections.
     options.set_max_packet_size(Some(mqtt.max_packet_size));
     Ok(options)

@@ -228,7 +228,7 @@ pub(crate) fn guard(pid: u32, folder: &Path) -> Child {
 }
 
 /// Notes the process in the run's folder, if there is one, as `deploy/stack/processes.sh` describes.
-fn record(name: &str, pid: u32) -> Option<PathBuf> {
+pub(crate) fn record(name: &str, pid: u32) -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("WARDLINE_RUN_DIR")?).join("pids");
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may contain spaces.
