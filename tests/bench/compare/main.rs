@@ -1,12 +1,7 @@
 //! wardline beside a bare subscriber and beside Telegraf, under the same load on the same real servers, in one run.
 //!
 //! Absolute figures say something of the machine; the ratios say something of wardline. `tests/bench/run.sh` runs it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a measurement that fails says so by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a measurement that fails says so by panicking")]
 
 mod commits;
 mod delays;
@@ -19,7 +14,6 @@ mod throughput;
 mod ward;
 
 #[path = "../../support/journals.rs"]
-#[allow(dead_code, reason = "the tests of the journal use all of it")]
 mod journals;
 #[path = "../../support/servers.rs"]
 mod servers;
