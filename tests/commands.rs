@@ -79,6 +79,7 @@ fn a_damaged_group_is_found_by_verify_and_the_service_goes_on_without_it() {
         // Apart, so that there are many groups.
         until("it is acknowledged", || device.acknowledged().contains(&number));
     }
+    until("it is in the journal", || wardline.metric("wardline_mqtt_acknowledged_total") as u64 == 300);
     wardline.kill();
 
     let status = &wardline.json(&["journal", "status"])[0];

@@ -52,5 +52,6 @@ run 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
 run 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 # Some tests run the binaries of the other package, which cargo test alone does not build.
 run 'binaries' cargo build --workspace --bins --locked
+# All of them, also after one that fails: one run shows all that is wrong.
 # A test that hangs must not hold up the machine that runs this: an hour is ten times what they take.
-run 'tests' timeout --kill-after=30 60m env WARDLINE_TEST_SERVERS=1 cargo test --workspace --locked "$@"
+run 'tests' timeout --kill-after=30 60m env WARDLINE_TEST_SERVERS=1 cargo test --workspace --locked --no-fail-fast "$@"
