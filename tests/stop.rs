@@ -1,6 +1,8 @@
 //! How the program ends: on SIGTERM under load with nothing lost, and at once, with all that is wrong, on a bad configuration.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "support/beds.rs"]
+mod beds;
 #[path = "support/device.rs"]
 mod device;
 #[path = "support/wardline.rs"]
@@ -10,9 +12,11 @@ mod servers;
 #[path = "support/stored.rs"]
 mod stored;
 
+use beds::Beds;
 use device::Device;
 use instance::{Wardline, until};
 use servers::{InfluxDb, Mosquitto, MosquittoOptions};
+use simulator::fleet::FleetOptions;
 
 /// A closed port in place of the broker: nothing can be delivered again.
 const NO_BROKER: &str = "mqtt://127.0.0.1:9";
@@ -29,19 +33,17 @@ fn a_stop_under_load_is_in_order_and_loses_nothing_that_was_acknowledged() {
     let mut wardline = Wardline::on(&broker.url).influxdb(&influxdb).init().start();
     wardline.ready();
 
-    let device = Device::on(broker.process.address(), "mon-1");
-    for number in 0..20_000 {
-        device.read(number);
-    }
-    until("the load is on", || wardline.metric("wardline_stored_total") > 1_000.0);
-    assert!(device.acknowledged().len() < 20_000, "the load was over before the stop");
+    let beds = Beds::start(FleetOptions { beds_per_connection: 20, ..beds::fleet(&broker.url, 200, 10.0) });
+    until("the load is on", || wardline.metric("wardline_stored_total") > 3_000.0);
     assert_eq!(wardline.terminate(), Some(0), "the stop is in order, within its deadline");
     assert!(wardline.log().contains("stopped in order"));
 
-    // What the broker has kept for us comes with the next start.
-    device.delivered();
+    // What the broker has kept for us meanwhile comes with the next start.
+    let made = beds.snapshot().made;
+    until("the beds go on", || beds.snapshot().made > made + 1_000);
     wardline.restart();
-    stored::until_stored(&influxdb, "mon-1", &(0..20_000).collect());
+    wardline.ready();
+    beds::assert_all_arrived(&beds.stop(), &influxdb);
 }
 
 #[test]
