@@ -70,6 +70,7 @@ pub(crate) struct Wardline {
     address: Option<SocketAddr>,
     starts: usize,
     disk: Option<Disk>,
+    launcher: Vec<String>,
 }
 
 impl std::fmt::Debug for Wardline {
@@ -83,8 +84,15 @@ impl Wardline {
     pub(crate) fn on(broker_url: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("wardline-").tempdir().expect("a temporary folder");
         let journal = folder.path().join("journal");
-        let installation =
-            Self { folder, variables: BTreeMap::new(), child: None, address: None, starts: 0, disk: None };
+        let installation = Self {
+            folder,
+            variables: BTreeMap::new(),
+            child: None,
+            address: None,
+            starts: 0,
+            disk: None,
+            launcher: Vec::new(),
+        };
         installation
             .set("mqtt.url", broker_url)
             .set("mqtt.regions", "north")
@@ -102,6 +110,12 @@ impl Wardline {
     pub(crate) fn on_disk_of(mut self, bytes: u64) -> Self {
         fs::create_dir(self.journal()).expect("the folder can be written");
         self.disk = Some(Disk::mount(&self.journal(), bytes));
+        self
+    }
+
+    /// Starts the binary by a program that replaces itself by it.
+    pub(crate) fn launched_by(mut self, launcher: &[&str]) -> Self {
+        self.launcher = launcher.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -177,9 +191,15 @@ impl Wardline {
     }
 
     fn binary(&self) -> Command {
-        let mut command = match &self.disk {
-            None => Command::new(env!("CARGO_BIN_EXE_wardline")),
-            Some(disk) => disk.command(env!("CARGO_BIN_EXE_wardline")),
+        let binary = env!("CARGO_BIN_EXE_wardline");
+        let mut command = match (&self.disk, self.launcher.as_slice()) {
+            (Some(disk), _) => disk.command(binary),
+            (None, [launcher, arguments @ ..]) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(binary);
+                command
+            }
+            (None, []) => Command::new(binary),
         };
         // What the caller's shell exports for a server of its own must not reach us.
         for (name, _) in std::env::vars_os() {
@@ -300,7 +320,12 @@ impl Wardline {
     /// SIGTERM; waits, bounded, for the end and gives the exit code, `None` when a signal ended it.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.ask_to_stop();
-        until("wardline ends after SIGTERM", || {
+        self.until_ended()
+    }
+
+    /// Waits, bounded, until it ends; gives the exit code, `None` when a signal ended it.
+    pub(crate) fn until_ended(&mut self) -> Option<i32> {
+        until("wardline ends", || {
             let (child, _) = self.child.as_mut().expect("wardline runs");
             child.try_wait().expect("the process is our child").is_some()
         });
