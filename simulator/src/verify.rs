@@ -68,7 +68,7 @@ impl fmt::Display for Report {
         writeln!(f, "          lost {lost}, duplicated {duplicated}, altered {altered}, unexpected {unexpected}")?;
         write!(f, "refused   {refused} messages that are no readings")?;
         if let Some(Alerts { expected, told, missing, duplicated, unexpected }) = self.alerts {
-            writeln!(f, "\nalerts    expected {expected}, told {told}")?;
+            writeln!(f, "\nalerts    must be told {expected}, were told {told}")?;
             write!(f, "          missing {missing}, duplicated {duplicated}, unexpected {unexpected}")?;
         }
         for example in &self.examples {
