@@ -138,7 +138,19 @@ pub fn fill(dir: &Path, bytes: u64) {
     std::thread::park();
 }
 
-/// Opens a journal of so many bytes that a killed process left.
+/// Takes the files in `dir` out of the page cache, as if the machine had just started.
+fn leave_page_cache(dir: &Path) {
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        // Only what is on the disk can leave.
+        File::open(&path).unwrap().sync_all().unwrap();
+        let input = format!("if={}", path.display());
+        let dd = Command::new("dd").args([&input, "iflag=nocache", "count=0", "status=none"]).status().unwrap();
+        assert!(dd.success(), "dd of {}", path.display());
+    }
+}
+
+/// Opens a journal of so many bytes that a killed process left, with nothing of it in memory.
 pub fn report_backlog(bytes: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mut filling = Command::new(std::env::current_exe().unwrap())
@@ -157,6 +169,7 @@ pub fn report_backlog(bytes: u64) {
     heard.unwrap();
     let readings: u64 = said.trim().parse().unwrap();
     let size = size(folder.path());
+    leave_page_cache(folder.path());
 
     let began = Instant::now();
     let rig = journals::open(&config(folder.path()));
