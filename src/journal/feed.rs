@@ -11,7 +11,7 @@ use super::tail::Found;
 use super::{Consumer, Journal, JournalError, quarantine};
 
 /// How many bytes are read from the disk at a time.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 128 << 10;
 
 /// One consumer's place in the journal.
 #[derive(Debug)]
