@@ -11,13 +11,6 @@ use std::time::Instant;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Publish;
 
-use super::prepare::Message;
-use crate::journal::Entry;
-
-/// What a message takes in memory on its way to the disk beside its own bytes. Vitals are short: without this, a bound of
-/// bytes would be exceeded several times over.
-const OVERHEAD: usize = size_of::<Message>() + size_of::<Entry>() + size_of::<Pending>() + size_of::<Publish>();
-
 /// What is kept of a message until it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pending {
@@ -55,7 +48,7 @@ impl Acks {
     /// A message was received.
     pub fn received(&mut self, publish: &Publish, at: Instant) {
         let connection = self.connected.then_some(self.connection);
-        let bytes = publish.topic.len() + publish.payload.len() + OVERHEAD;
+        let bytes = publish.topic.len() + publish.payload.len();
         self.bytes += bytes;
         self.pending.push_back(Pending { packet: publish.pkid, qos: publish.qos, connection, bytes, at });
     }
@@ -87,7 +80,7 @@ impl Acks {
         self.pending.is_empty()
     }
 
-    /// Bytes in memory of messages that are not on disk.
+    /// Bytes of messages that are not on disk.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
