@@ -253,6 +253,44 @@ fn the_connection_announces_its_window_and_outlasts_a_broker_that_does_not_keep_
 }
 
 #[test]
+fn a_ping_without_an_answer_ends_no_connection_on_which_messages_come_and_ends_a_silent_one() {
+    if !servers::wanted("a_ping_without_an_answer_ends_no_connection_on_which_messages_come_and_ends_a_silent_one") {
+        return;
+    }
+    let (broker, influxdb) = (broker(), InfluxDb::start());
+    let relay = Relay::to(broker.process.address());
+    // As of a broker that is far behind: its answers to pings are not seen.
+    let mut ours = BTreeSet::new();
+    relay.judge(move |record, _| match &record.packet {
+        Packet::Connect { client_id, .. } if client_id == CLIENT => {
+            ours.insert(record.connection);
+            Fate::Pass
+        }
+        Packet::PingResp if ours.contains(&record.connection) => Fate::Forge(Vec::new()),
+        _ => Fate::Pass,
+    });
+    let wardline = Wardline::on(&relay.url).influxdb(&influxdb).set("mqtt.keep_alive", "5s").init().start();
+    wardline.ready();
+    let device = Device::on(broker.process.address(), "mon-1");
+    let pings = |records: &[Record]| records.iter().filter(|record| record.packet == Packet::PingReq).count();
+    let mut next = 0;
+    until("three pings without an answer, or another connection", || {
+        device.read(next);
+        next += 1;
+        let connections = relay.connections_of(CLIENT);
+        pings(&connections[0]) == 3 || connections.len() > 1
+    });
+    device.delivered();
+    assert_eq!(relay.connections_of(CLIENT).len(), 1, "the broker was heard all the time");
+    assert_eq!(wardline.metric("wardline_mqtt_disconnects_total"), 0.0);
+
+    until("the silent connection is left", || relay.connections_of(CLIENT).len() > 1);
+    relay.pass();
+    device.read(next);
+    stored::until_stored(&influxdb, "mon-1", &(0..=next).collect());
+}
+
+#[test]
 fn a_lost_session_is_subscribed_again_and_a_kept_one_is_not() {
     if !servers::wanted("a_lost_session_is_subscribed_again_and_a_kept_one_is_not") {
         return;

@@ -22,6 +22,21 @@ struct Pending {
     at: Instant,
 }
 
+/// The acknowledgement of one message. Small, because a broker that floods us is owed hundreds of thousands of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    packet: u16,
+    qos: QoS,
+}
+
+impl Ack {
+    /// The message as far as the client wants to see it for an acknowledgement.
+    #[must_use]
+    pub fn publish(self) -> Publish {
+        Publish { pkid: self.packet, qos: self.qos, ..Publish::default() }
+    }
+}
+
 /// The messages of one session that are not on disk yet, in receive order.
 #[derive(Debug, Default)]
 pub struct Acks {
@@ -53,9 +68,9 @@ impl Acks {
         self.pending.push_back(Pending { packet: publish.pkid, qos: publish.qos, connection, bytes, at });
     }
 
-    /// The first `total` messages since the start are on disk: gives those that may be acknowledged now, in receive
-    /// order, each as the publish that the client wants to see.
-    pub fn committed(&mut self, total: u64) -> impl Iterator<Item = Publish> + '_ {
+    /// The first `total` messages since the start are on disk: gives the acknowledgements that may be sent now, in
+    /// receive order.
+    pub fn committed(&mut self, total: u64) -> impl Iterator<Item = Ack> + '_ {
         let newly = usize::try_from(total.saturating_sub(self.committed)).unwrap_or(usize::MAX);
         self.committed = self.committed.max(total);
         let current = self.connected.then_some(self.connection);
@@ -64,7 +79,7 @@ impl Acks {
         leaving.filter_map(move |pending| {
             *bytes = bytes.saturating_sub(pending.bytes);
             let wants = pending.qos != QoS::AtMostOnce && current.is_some() && pending.connection == current;
-            wants.then(|| Publish { pkid: pending.packet, qos: pending.qos, ..Publish::default() })
+            wants.then_some(Ack { packet: pending.packet, qos: pending.qos })
         })
     }
 
@@ -103,7 +118,7 @@ mod tests {
     }
 
     fn acked(acks: &mut Acks, total: u64) -> Vec<u16> {
-        acks.committed(total).map(|publish| publish.pkid).collect()
+        acks.committed(total).map(|ack| ack.packet).collect()
     }
 
     #[test]

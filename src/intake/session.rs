@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::acks::Acks;
+use super::acks::{Ack, Acks};
 use super::filters;
 use super::link::Link;
 use super::prepare::{Message, Messages};
@@ -105,7 +105,7 @@ struct State {
     subscribed: bool,
     refused: Option<Instant>,
     /// Acknowledgements of this connection that the client has no room for yet, in receive order.
-    owed: VecDeque<Publish>,
+    owed: VecDeque<Ack>,
     /// Acknowledgements handed to the client and not seen to leave; at most [`Self::window`], for which it has room.
     unwritten: usize,
     /// The Receive Maximum. Brokers that send more than it exist, and each message wants its acknowledgement.
@@ -152,7 +152,12 @@ impl Session {
         };
         loop {
             match self.turn(&mut events, &mut state, &stop).await? {
-                Turn::Event(event) => self.take(event, &mut state),
+                Turn::Event(event) => {
+                    if matches!(event, Event::Incoming(_)) {
+                        heard(&mut events);
+                    }
+                    self.take(event, &mut state);
+                }
                 Turn::Failed(error) => {
                     state.disconnected();
                     let wait = self.failed(&error, &mut state);
@@ -188,6 +193,8 @@ impl Session {
                 () = self.committed.changed() => self.acknowledge(state),
                 () = stop.cancelled() => return Ok(Turn::Stop),
             }
+            // The broker may have answered long ago: nobody looked.
+            heard(events);
         }
         if state.chunk.count >= CHUNK {
             // So many at once that the socket never seems empty.
@@ -280,7 +287,6 @@ impl Session {
             Err(TrySendError::Full(())) => {}
             Err(TrySendError::Closed(())) => return Err(IntakeClosed),
         }
-        self.metrics.unacknowledged.set(state.acks.len() as f64);
         Ok(())
     }
 
@@ -296,13 +302,14 @@ impl Session {
     fn acknowledge(&mut self, state: &mut State) {
         state.owed.extend(state.acks.committed(self.committed.count()));
         while state.unwritten < state.window
-            && let Some(publish) = state.owed.front()
-            && state.client.try_ack(publish).is_ok()
+            && let Some(ack) = state.owed.front()
+            && state.client.try_ack(&ack.publish()).is_ok()
         {
             state.owed.pop_front();
             state.unwritten += 1;
             self.metrics.acknowledged.increment(1);
         }
+        self.metrics.unacknowledged.set(state.acks.len() as f64);
     }
 
     fn subscribe(&mut self, state: &mut State) {
@@ -453,6 +460,13 @@ impl Session {
         }
         self.out = None;
     }
+}
+
+/// The broker is there, whatever became of its answer to our last ping: it stands behind every message that the broker
+/// has on the way to us, and a broker that can hardly keep up has read the ping behind all of our acknowledgements. To
+/// end the connection over that would have it deliver everything again. One that says nothing at all is found as before.
+fn heard(events: &mut EventLoop) {
+    events.state.await_pingresp = false;
 }
 
 /// Whether waiting alone can't help: somebody has to change a setting.

@@ -17,6 +17,8 @@ pub(crate) enum Packet {
     PubAck { id: u16, code: u8 },
     Subscribe { filters: Vec<(String, u8)> },
     SubAck { codes: Vec<u8> },
+    PingReq,
+    PingResp,
     Disconnect { code: u8 },
     Other { kind: u8 },
 }
@@ -64,6 +66,8 @@ fn packet(head: u8, mut body: Bytes<'_>) -> Option<Packet> {
             body.block()?;
             Packet::SubAck { codes: body.0.to_vec() }
         }
+        12 => Packet::PingReq,
+        13 => Packet::PingResp,
         14 => Packet::Disconnect { code: body.byte().unwrap_or(0) },
         kind => Packet::Other { kind },
     })
