@@ -462,9 +462,10 @@ impl Session {
     }
 }
 
-/// The broker is there, whatever became of its answer to our last ping: it stands behind every message that the broker
-/// has on the way to us, and a broker that can hardly keep up has read the ping behind all of our acknowledgements. To
-/// end the connection over that would have it deliver everything again. One that says nothing at all is found as before.
+/// The broker was heard, so it is there, whether or not it has answered our last ping. A broker that can hardly keep up
+/// reads the ping behind all of our acknowledgements and answers behind all of its messages, which takes longer than the
+/// client waits; to end the connection for that would have all of it delivered again. A broker that says nothing at all
+/// is still left after two pings.
 fn heard(events: &mut EventLoop) {
     events.state.await_pingresp = false;
 }
