@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures wardline beside a bare subscriber and Telegraf on the real servers, and its parts by themselves:
 #
-#   tests/bench/run.sh [load|commits|backlog] [--rate N] [--seconds N] [--devices N]
+#   tests/bench/run.sh [load|commits|backlog] [--rate N] [--seconds N] [--devices N] [--frozen N]
 #   tests/bench/run.sh micro [arguments of cargo bench]
 #
 # Not part of the tests: figures are read by people. Whatever happens, the processes that it started are stopped by

@@ -49,6 +49,9 @@ struct Options {
     /// Devices that share the load.
     #[arg(long, global = true, default_value_t = 200)]
     devices: u64,
+    /// How many seconds of the load InfluxDB is frozen, for those that store.
+    #[arg(long, global = true, default_value_t = 0)]
+    frozen: u64,
     /// Given by `cargo bench`.
     #[arg(long, global = true, hide = true)]
     bench: bool,
@@ -87,7 +90,12 @@ fn main() {
 }
 
 fn load(options: &Options) {
-    let plan = Plan { rate: options.rate, devices: options.devices, lasting: Duration::from_secs(options.seconds) };
+    let plan = Plan {
+        rate: options.rate,
+        devices: options.devices,
+        lasting: Duration::from_secs(options.seconds),
+        frozen: Duration::from_secs(options.frozen),
+    };
     let ward = Ward::start(plan.devices, delays::PROBES);
     let mut measured = vec![throughput::subscriber(plan, &ward::broker(), ward.folder.path())];
     if let Some(program) = &options.telegraf {

@@ -26,6 +26,8 @@ pub struct Plan {
     pub rate: u64,
     pub devices: u64,
     pub lasting: Duration,
+    /// How long of it InfluxDB answers nobody.
+    pub frozen: Duration,
 }
 
 /// What one subject did under the load.
@@ -41,12 +43,14 @@ pub struct Measured {
     delivered: u64,
 }
 
-/// Puts the load on a subject; `delivered` says how many messages have come through it so far.
-pub fn measure(
+/// Puts the load on a subject; `meanwhile` happens when it has begun, and `delivered` says how many messages have come
+/// through so far.
+fn measure(
     name: &'static str,
     plan: Plan,
     broker: &Mosquitto,
     subject: &Subject,
+    meanwhile: impl FnOnce(),
     mut delivered: impl FnMut() -> u64,
 ) -> Measured {
     let broker = broker.process.address();
@@ -66,7 +70,9 @@ pub fn measure(
     eprintln!("{name}: the load begins");
 
     let (cpu, began) = (subject.cpu(), Instant::now());
-    let (published, _) = Load::start(broker, plan.rate, plan.devices, plan.lasting).join();
+    let load = Load::start(broker, plan.rate, plan.devices, plan.lasting);
+    meanwhile();
+    let (published, _) = load.join();
     let delivered = until(warm + published) - before;
     let (took, cpu) = (began.elapsed(), subject.cpu() - cpu);
     Measured {
@@ -79,6 +85,17 @@ pub fn measure(
     }
 }
 
+/// Freezes InfluxDB as planned, a fifth of the load after its begin.
+fn freeze(plan: Plan, ward: &Ward) {
+    if plan.frozen.is_zero() {
+        return;
+    }
+    sleep(plan.lasting / 5);
+    ward.influx.process.freeze();
+    sleep(plan.frozen);
+    ward.influx.process.thaw();
+}
+
 /// A subscriber that only counts.
 pub fn subscriber(plan: Plan, broker: &Mosquitto, folder: &Path) -> Measured {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -86,7 +103,7 @@ pub fn subscriber(plan: Plan, broker: &Mosquitto, folder: &Path) -> Measured {
     let mut subject = Subject::start("subscriber", &mut command, &folder.join("subscriber.log"));
     subject.until("subscribed", |subject| subject.said().contains("subscribed"));
     let count = || subject.said().lines().last().and_then(|line| line.parse().ok()).unwrap_or(0);
-    measure("bare rumqttc subscriber", plan, broker, &subject, count)
+    measure("bare rumqttc subscriber", plan, broker, &subject, || {}, count)
 }
 
 /// Telegraf from the same topics to the same store, and no more.
@@ -137,13 +154,14 @@ pub fn telegraf(plan: Plan, program: &Path, broker: &Mosquitto, ward: &Ward) -> 
     command.arg("--config").arg(&config);
     let mut subject = Subject::start("telegraf", &mut command, &ward.folder.path().join("telegraf.log"));
     subject.until("connected", |subject| subject.said().contains("Connected ["));
-    measure("telegraf", plan, broker, &subject, || ward.stored(BUCKET))
+    measure("telegraf", plan, broker, &subject, || freeze(plan, ward), || ward.stored(BUCKET))
 }
 
 /// wardline with everything on.
 pub fn wardline(plan: Plan, broker: &Mosquitto, ward: &Ward, wardline: &Wardline) -> Measured {
     let before = Scrape::of(wardline.http);
-    let measured = measure("wardline", plan, broker, &wardline.process, || ward.stored(&Ward::bucket()));
+    let stored = || ward.stored(&Ward::bucket());
+    let measured = measure("wardline", plan, broker, &wardline.process, || freeze(plan, ward), stored);
     let after = Scrape::of(wardline.http);
     let unlike = after.sum("wardline_dead_lettered_total") + after.value("wardline_unassigned_total");
     assert_eq!(unlike, 0.0, "readings that are refused or nobody's are not the load that is meant");
@@ -184,7 +202,11 @@ pub fn report(plan: Plan, measured: &[Measured], (cpu, memory): (f64, u64)) {
             ]
         }));
     }
-    let headline = format!("{} messages/s of {} bytes, QoS 1", plan.rate, crate::load::PAYLOAD);
+    let frozen = match plan.frozen.as_secs() {
+        0 => String::new(),
+        seconds => format!(", InfluxDB frozen for {seconds} s"),
+    };
+    let headline = format!("{} messages/s of {} bytes, QoS 1{frozen}", plan.rate, crate::load::PAYLOAD);
     table([&headline, "CPU us/message", "peak MB", "sustained/s", "delivered"], &rows);
     if let Some(ours) = measured.last() {
         let word = |met| if met { "met" } else { "missed" };
