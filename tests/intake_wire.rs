@@ -291,6 +291,74 @@ fn a_ping_without_an_answer_ends_no_connection_on_which_messages_come_and_ends_a
 }
 
 #[test]
+fn a_broker_that_wants_no_pings_gets_ours_at_our_interval() {
+    if !servers::wanted("a_broker_that_wants_no_pings_gets_ours_at_our_interval") {
+        return;
+    }
+    let (broker, influxdb) = (broker(), InfluxDb::start());
+    let relay = Relay::to(broker.process.address());
+    // Server Keep Alive 0, put behind the other properties of CONNACK.
+    relay.judge(|record, bytes| match record.packet {
+        Packet::ConnAck { .. } => {
+            let mut bytes = [bytes, &[packets::SERVER_KEEP_ALIVE, 0, 0]].concat();
+            bytes[1] += 3;
+            bytes[4] += 3;
+            Fate::Forge(bytes)
+        }
+        _ => Fate::Pass,
+    });
+    let wardline = Wardline::on(&relay.url).influxdb(&influxdb).set("mqtt.keep_alive", "5s").init().start();
+    wardline.ready();
+    let device = Device::on(broker.process.address(), "mon-1");
+    let connections = || relay.connections_of(CLIENT);
+    let pings = || connections()[0].iter().filter(|record| record.packet == Packet::PingReq).count();
+    let mut next = 0;
+    // One ping at once, in the client, then one each 5 seconds.
+    until("a ping at our interval", || {
+        device.read(next);
+        next += 1;
+        pings() >= 2 || connections().len() > 1
+    });
+    stored::until_stored(&influxdb, "mon-1", &(0..next).collect());
+    assert_eq!(connections().len(), 1);
+    assert_eq!(relay.connections_of("wardline-1-alerts").len(), 1, "the connection for alerts holds too");
+    assert!(next > 10 && pings() <= 3, "{} pings while {next} readings came", pings());
+}
+
+#[test]
+fn a_packet_that_can_not_be_read_is_told_and_what_is_behind_it_waits_at_the_broker() {
+    if !servers::wanted("a_packet_that_can_not_be_read_is_told_and_what_is_behind_it_waits_at_the_broker") {
+        return;
+    }
+    let (broker, influxdb) = (broker(), InfluxDb::start());
+    let relay = Relay::to(broker.process.address());
+    // A user property whose name is no UTF-8, put before the payload: a broker that checks nothing would pass it on.
+    relay.judge(|record, bytes| match &record.packet {
+        Packet::Publish { payload, .. } if *payload == device::payload(2) => {
+            let mut bytes = bytes.to_vec();
+            let properties = bytes.len() - payload.len() - 1;
+            assert_eq!((bytes[1] < 0x80 - 7, bytes[properties]), (true, 0), "a short packet without properties");
+            bytes.splice(properties..=properties, [7, packets::USER_PROPERTY, 0, 1, 0xff, 0, 1, b'x']);
+            bytes[1] += 7;
+            Fate::Forge(bytes)
+        }
+        _ => Fate::Pass,
+    });
+    let wardline = Wardline::on(&relay.url).influxdb(&influxdb).set("mqtt.backoff_min", "10ms").init().start();
+    wardline.ready();
+    let device = Device::on(broker.process.address(), "mon-1");
+    device.read(1);
+    stored::until_stored(&influxdb, "mon-1", &BTreeSet::from([1]));
+    device.read(2);
+    device.read(3);
+    wardline.until_part("mqtt", "down", "sent a packet that can't be read");
+    until("it is tried again", || relay.connections_of(CLIENT).len() > 3);
+    relay.pass();
+    stored::until_stored(&influxdb, "mon-1", &BTreeSet::from([1, 2, 3]));
+    wardline.ready();
+}
+
+#[test]
 fn a_lost_session_is_subscribed_again_and_a_kept_one_is_not() {
     if !servers::wanted("a_lost_session_is_subscribed_again_and_a_kept_one_is_not") {
         return;

@@ -101,10 +101,12 @@ impl Acks {
         self.bytes
     }
 
-    /// When the oldest message that is not on disk was received.
+    /// When the oldest message of this connection that is not on disk was received. Those of earlier connections do not
+    /// count: a new connection has been made since.
     #[must_use]
     pub fn oldest(&self) -> Option<Instant> {
-        self.pending.front().map(|pending| pending.at)
+        let current = self.connected.then_some(self.connection)?;
+        self.pending.iter().find(|pending| pending.connection == Some(current)).map(|pending| pending.at)
     }
 }
 
@@ -144,6 +146,22 @@ mod tests {
         acks.connected();
         acks.received(&publish(1), Instant::now());
         assert_eq!(acked(&mut acks, 3), [1], "only the one that came on this connection");
+    }
+
+    #[test]
+    fn what_waits_from_an_earlier_connection_is_no_stall_of_this_one() {
+        let (mut acks, begin) = (Acks::default(), Instant::now());
+        let later = begin + std::time::Duration::from_secs(1);
+        acks.connected();
+        acks.received(&publish(1), begin);
+        acks.received(&publish(2), later);
+        assert_eq!(acks.oldest(), Some(begin));
+        acks.disconnected();
+        assert_eq!(acks.oldest(), None);
+        acks.connected();
+        assert_eq!(acks.oldest(), None);
+        acks.received(&publish(1), later);
+        assert_eq!((acks.oldest(), acks.len()), (Some(later), 3));
     }
 
     #[test]

@@ -14,20 +14,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::v5::{
-    ConnectReturnCode, DisconnectReasonCode, Filter, Publish, RetainForwardRule, SubscribeReasonCode,
-};
-use rumqttc::v5::mqttbytes::{self, QoS};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, Publish, RetainForwardRule, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::{Ack, Acks};
+use super::failure::{Failure, Patience};
 use super::filters;
 use super::link::Link;
+use super::pings;
 use super::prepare::{Message, Messages};
-use super::tls_failure;
 use crate::config;
 use crate::journal::{Committed, Journal};
 use crate::metrics::intake::Intake as Metrics;
@@ -42,9 +41,6 @@ const CHUNK: u64 = 1_000;
 /// How long to wait before taking a session back from another instance: long enough for a person to see that two
 /// instances have one client id, which is a mistake that no retry mends.
 const TAKEN_OVER_WAIT: Duration = Duration::from_secs(45);
-
-/// So many connections in a row that ended soon are no accident.
-const TOO_MANY_SHORT: u32 = 3;
 
 /// How long to wait before asking for a refused subscription again.
 const REFUSED_WAIT: Duration = Duration::from_secs(10);
@@ -135,6 +131,8 @@ impl Session {
     ) -> Result<(), IntakeClosed> {
         let window = usize::from(options.receive_maximum().unwrap_or(u16::MAX));
         let (client, mut events) = AsyncClient::new(options, window + OTHER_REQUESTS);
+        // The configured one: it may be another after the broker's answer.
+        let keep_alive = events.options.keep_alive();
         let mut state = State {
             client,
             acks: Acks::default(),
@@ -153,8 +151,8 @@ impl Session {
         loop {
             match self.turn(&mut events, &mut state, &stop).await? {
                 Turn::Event(event) => {
-                    if matches!(event, Event::Incoming(_)) {
-                        heard(&mut events);
+                    if let Event::Incoming(packet) = &event {
+                        pings::heard(&mut events, packet, keep_alive);
                     }
                     self.take(event, &mut state);
                 }
@@ -193,8 +191,7 @@ impl Session {
                 () = self.committed.changed() => self.acknowledge(state),
                 () = stop.cancelled() => return Ok(Turn::Stop),
             }
-            // The broker may have answered long ago: nobody looked.
-            heard(events);
+            pings::not_awaited(events);
         }
         if state.chunk.count >= CHUNK {
             // So many at once that the socket never seems empty.
@@ -371,47 +368,11 @@ impl Session {
             Some(lived) if lived < self.backoff.max => state.short_lived + 1,
             _ => 0,
         };
-        let (reason, wait) = match error {
-            ConnectionError::ConnectionRefused(code)
-            | ConnectionError::MqttState(StateError::ConnFail { reason: code }) => {
-                let wait = if is_about_us(*code) { self.backoff.max } else { state.jitter.next_wait() };
-                (
-                    format!("the broker refuses the connection ({code:?}): look at client id, user name and password"),
-                    wait,
-                )
-            }
-            ConnectionError::MqttState(StateError::ServerDisconnect {
-                reason_code: DisconnectReasonCode::SessionTakenOver,
-                ..
-            }) => (
-                "another client took the session over: give every instance a mqtt.client_id of its own".to_owned(),
-                TAKEN_OVER_WAIT + state.jitter.next_wait(),
-            ),
-            // The library calls an error of the socket by the same name.
-            ConnectionError::MqttState(StateError::Deserialization(error))
-                if !matches!(error, mqttbytes::Error::Io(_)) =>
-            {
-                (
-                    format!(
-                        "the broker sent a packet that can't be read ({error}); it will send it again: look at who publishes it"
-                    ),
-                    state.jitter.next_wait(),
-                )
-            }
-            // A broker that is silent about why it ends a connection: Mosquitto up to 2.0.11 at least, at a take-over.
-            ConnectionError::MqttState(StateError::ConnectionAborted) if state.short_lived >= TOO_MANY_SHORT => (
-                format!(
-                    "the broker ended {} connections in a row soon after they began: is there another client with \
-                     the mqtt.client_id \"{}\"? give every instance one of its own",
-                    state.short_lived, self.client_id
-                ),
-                state.jitter.next_wait(),
-            ),
-            other => {
-                let advice = tls_failure::advice(other);
-                let reason = advice.unwrap_or_else(|| format!("no connection to the broker: {other}"));
-                (reason, state.jitter.next_wait())
-            }
+        let Failure { reason, patience } = Failure::of(error, state.short_lived, &self.client_id);
+        let wait = match patience {
+            Patience::Usual => state.jitter.next_wait(),
+            Patience::Longest => self.backoff.max,
+            Patience::TakenOver => TAKEN_OVER_WAIT + state.jitter.next_wait(),
         };
         tracing::warn!(%reason, ?wait, "the broker is away");
         self.link.down(reason);
@@ -460,27 +421,6 @@ impl Session {
         }
         self.out = None;
     }
-}
-
-/// The broker was heard, so it is there, whether or not it has answered our last ping. A broker that can hardly keep up
-/// reads the ping behind all of our acknowledgements and answers behind all of its messages, which takes longer than the
-/// client waits; to end the connection for that would have all of it delivered again. A broker that says nothing at all
-/// is still left after two pings.
-fn heard(events: &mut EventLoop) {
-    events.state.await_pingresp = false;
-}
-
-/// Whether waiting alone can't help: somebody has to change a setting.
-fn is_about_us(code: ConnectReturnCode) -> bool {
-    matches!(
-        code,
-        ConnectReturnCode::BadUserNamePassword
-            | ConnectReturnCode::NotAuthorized
-            | ConnectReturnCode::ClientIdentifierNotValid
-            | ConnectReturnCode::BadClientId
-            | ConnectReturnCode::Banned
-            | ConnectReturnCode::BadAuthenticationMethod
-    )
 }
 
 /// The queue behind the intake has closed: a later stage has ended, and its own error says why.

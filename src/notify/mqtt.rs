@@ -17,6 +17,7 @@ use super::SendError;
 use super::message::Message;
 use super::outbox::Notification;
 use crate::config::Backoff;
+use crate::intake::pings;
 use crate::retry::Jitter;
 
 /// Notifications that wait for the connection's task.
@@ -89,6 +90,8 @@ impl Connection {
     }
 
     async fn run(mut self, mut events: EventLoop, mut queue: mpsc::Receiver<Outbound>) {
+        // The configured one: it may be another after the broker's answer.
+        let keep_alive = events.options.keep_alive();
         loop {
             let event = {
                 let next = events.poll();
@@ -105,7 +108,12 @@ impl Connection {
                 }
             };
             match event {
-                Ok(event) => self.take(event),
+                Ok(event) => {
+                    if let Event::Incoming(packet) = &event {
+                        pings::heard(&mut events, packet, keep_alive);
+                    }
+                    self.take(event);
+                }
                 Err(error) => {
                     if let Some(at) = self.connected_at.take() {
                         self.jitter.lasted(at.elapsed());

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 pub(crate) const SESSION_EXPIRY: u8 = 0x11;
 pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
 pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+/// Of CONNACK.
+pub(crate) const SERVER_KEEP_ALIVE: u8 = 0x13;
+/// Of any packet: a name and a text.
+pub(crate) const USER_PROPERTY: u8 = 0x26;
 
 /// One packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
