@@ -137,11 +137,12 @@ impl Ward {
         file
     }
 
-    /// Starts wardline on a broker; it is ready when this returns.
+    /// Starts wardline on a broker, with the memory allocator set as `deploy/` does; it is ready when this returns.
     pub fn wardline(&self, broker: &Mosquitto) -> Wardline {
         let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
         command.arg("--config").arg(self.config(&broker.url, http.port())).arg("run");
+        command.env("MALLOC_ARENA_MAX", std::env::var("MALLOC_ARENA_MAX").unwrap_or_else(|_| "2".to_owned()));
         let mut process = Subject::start("wardline", &mut command, &self.folder.path().join("wardline.log"));
         process.until("ready", |_| all_ok(http));
         Wardline { process, http }
