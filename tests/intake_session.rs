@@ -21,8 +21,7 @@ use std::time::Duration;
 
 use device::Device;
 use instance::until;
-use packets::Packet;
-use relay::{From, Relay};
+use relay::{Relay, acknowledgements};
 use servers::{Mosquitto, MosquittoOptions};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
@@ -88,9 +87,7 @@ fn what_does_not_reach_the_disk_is_asked_for_again_on_another_connection_and_ack
         }
     });
     let acknowledged = |connection: usize| {
-        let connections = relay.connections_of(CLIENT);
-        let of = connections.get(connection).into_iter().flatten();
-        of.filter(|record| record.from == From::Wardline && matches!(record.packet, Packet::PubAck { .. })).count()
+        relay.connections_of(CLIENT).get(connection).map_or(0, |records| acknowledgements(records).len())
     };
     until("all are acknowledged", || acknowledged(1) == READINGS);
     assert_eq!(acknowledged(0), 0, "what came on the first connection can't be acknowledged any more");

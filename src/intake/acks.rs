@@ -14,8 +14,7 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 /// What is kept of a message until it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pending {
-    packet: u16,
-    qos: QoS,
+    ack: Ack,
     /// `None` when it was delivered between two connections and must not be acknowledged on either.
     connection: Option<u64>,
     bytes: usize,
@@ -65,7 +64,8 @@ impl Acks {
         let connection = self.connected.then_some(self.connection);
         let bytes = publish.topic.len() + publish.payload.len();
         self.bytes += bytes;
-        self.pending.push_back(Pending { packet: publish.pkid, qos: publish.qos, connection, bytes, at });
+        let ack = Ack { packet: publish.pkid, qos: publish.qos };
+        self.pending.push_back(Pending { ack, connection, bytes, at });
     }
 
     /// The first `total` messages since the start are on disk: gives the acknowledgements that may be sent now, in
@@ -78,8 +78,8 @@ impl Acks {
         let bytes = &mut self.bytes;
         leaving.filter_map(move |pending| {
             *bytes = bytes.saturating_sub(pending.bytes);
-            let wants = pending.qos != QoS::AtMostOnce && current.is_some() && pending.connection == current;
-            wants.then_some(Ack { packet: pending.packet, qos: pending.qos })
+            let wants = pending.ack.qos != QoS::AtMostOnce && current.is_some() && pending.connection == current;
+            wants.then_some(pending.ack)
         })
     }
 

@@ -16,16 +16,16 @@ use futures_util::poll;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Publish, RetainForwardRule, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, Incoming, MqttOptions};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::{Ack, Acks};
+use super::event_loop::EventLoop;
 use super::failure::{Failure, Patience};
 use super::filters;
 use super::link::Link;
-use super::pings;
 use super::prepare::{Message, Messages};
 use crate::config;
 use crate::journal::{Committed, Journal};
@@ -130,9 +130,7 @@ impl Session {
         hard_stop: CancellationToken,
     ) -> Result<(), IntakeClosed> {
         let window = usize::from(options.receive_maximum().unwrap_or(u16::MAX));
-        let (client, mut events) = AsyncClient::new(options, window + OTHER_REQUESTS);
-        // The configured one: it may be another after the broker's answer.
-        let keep_alive = events.options.keep_alive();
+        let (client, mut events) = EventLoop::new(options, window + OTHER_REQUESTS);
         let mut state = State {
             client,
             acks: Acks::default(),
@@ -150,12 +148,7 @@ impl Session {
         };
         loop {
             match self.turn(&mut events, &mut state, &stop).await? {
-                Turn::Event(event) => {
-                    if let Event::Incoming(packet) = &event {
-                        pings::heard(&mut events, packet, keep_alive);
-                    }
-                    self.take(event, &mut state);
-                }
+                Turn::Event(event) => self.take(event, &mut state),
                 Turn::Failed(error) => {
                     state.disconnected();
                     let wait = self.failed(&error, &mut state);
@@ -166,7 +159,7 @@ impl Session {
                 }
                 Turn::Stalled => {
                     tracing::error!("no message reached the disk for too long; the connection is made anew");
-                    events.clean();
+                    events.leave();
                     state.disconnected();
                     self.link.down("connecting anew after a stall");
                 }
@@ -191,7 +184,7 @@ impl Session {
                 () = self.committed.changed() => self.acknowledge(state),
                 () = stop.cancelled() => return Ok(Turn::Stop),
             }
-            pings::not_awaited(events);
+            events.expect_no_answer();
         }
         if state.chunk.count >= CHUNK {
             // So many at once that the socket never seems empty.

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
-use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::SendError;
 use super::message::Message;
 use super::outbox::Notification;
 use crate::config::Backoff;
-use crate::intake::pings;
+use crate::intake::event_loop::EventLoop;
 use crate::retry::Jitter;
 
 /// Notifications that wait for the connection's task.
@@ -48,7 +48,7 @@ impl MqttChannel {
     pub fn start(mut options: MqttOptions, backoff: Backoff) -> Self {
         options.set_clean_start(true);
         options.set_outgoing_inflight_upper_limit(QUEUE as u16);
-        let (client, events) = AsyncClient::new(options, 2 * QUEUE);
+        let (client, events) = EventLoop::new(options, 2 * QUEUE);
         let (out, queue) = mpsc::channel(QUEUE);
         tokio::spawn(Connection::new(client, backoff).run(events, queue));
         Self { out }
@@ -90,8 +90,6 @@ impl Connection {
     }
 
     async fn run(mut self, mut events: EventLoop, mut queue: mpsc::Receiver<Outbound>) {
-        // The configured one: it may be another after the broker's answer.
-        let keep_alive = events.options.keep_alive();
         loop {
             let event = {
                 let next = events.poll();
@@ -108,12 +106,7 @@ impl Connection {
                 }
             };
             match event {
-                Ok(event) => {
-                    if let Event::Incoming(packet) = &event {
-                        pings::heard(&mut events, packet, keep_alive);
-                    }
-                    self.take(event);
-                }
+                Ok(event) => self.take(event),
                 Err(error) => {
                     if let Some(at) = self.connected_at.take() {
                         self.jitter.lasted(at.elapsed());

@@ -28,6 +28,18 @@ pub(crate) struct Record {
     pub(crate) packet: Packet,
 }
 
+/// The identifiers that wardline has acknowledged, in their order.
+pub(crate) fn acknowledgements(records: &[Record]) -> Vec<u16> {
+    let ids = records.iter().filter_map(|record| match record.packet {
+        Packet::PubAck { id, code } if record.from == From::Wardline => {
+            assert_eq!(code, 0, "every message is taken, a bad one as a dead letter");
+            Some(id)
+        }
+        _ => None,
+    });
+    ids.collect()
+}
+
 /// What becomes of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
