@@ -2,11 +2,13 @@
 //!
 //! A reading belongs to the patient whose assignment of the device holds the reading's time, so late data after a bed
 //! swap is filed right. A reading outside all assignments is kept as unassigned, never held back. [`Enricher`] is pure:
-//! it works on a snapshot of the profiles in memory ([`directory`]), which [`refresh`] and [`lookup`] keep fresh.
+//! it works on a snapshot of the profiles in memory ([`directory`]), which [`refresh`] and [`lookup`] keep fresh, and
+//! which a restart takes from the disk ([`copy`]).
 //!
 //! The ward and the bed come from the assignment, the region from the topic, since it chooses the bucket.
 
 pub mod age;
+pub mod copy;
 pub mod directory;
 pub mod interval;
 pub mod lookup;

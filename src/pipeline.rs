@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::enrich::lookup::Lookup;
 use crate::enrich::records::ProfileStore;
 use crate::enrich::shared::SharedDirectory;
-use crate::enrich::{Enricher, refresh};
+use crate::enrich::{self, Enricher, refresh};
 use crate::intake::connect::{self, ConnectError};
 use crate::intake::filters;
 use crate::intake::link::Links;
@@ -79,7 +79,8 @@ where
     A: AlertStore + Send + Sync + 'static,
 {
     let mut stages = Stages::default();
-    let schemas = [dead_letter::SCHEMA, filters::SCHEMA, watch::state::SCHEMA, notify::outbox::SCHEMA];
+    let schemas =
+        [dead_letter::SCHEMA, filters::SCHEMA, enrich::copy::SCHEMA, watch::state::SCHEMA, notify::outbox::SCHEMA];
 
     // The journal first: it knows where an earlier run stopped.
     let (prepared, to_journal) = mpsc::channel(PREPARED);
@@ -89,7 +90,7 @@ where
 
     // Profiles, kept fresh beside the flow.
     let profiles = Arc::new(peers.profiles);
-    let directory = SharedDirectory::new(Arc::clone(&config.watch.limits));
+    let directory = SharedDirectory::restored(Arc::clone(&config.watch.limits), journal.clone()).await?;
     let (schedule, part) = (refresh::Schedule::new(config), status.part("mongodb"));
     let refreshing = refresh::run(Arc::clone(&profiles), directory.clone(), schedule, part, shutdown.soft.clone());
     stages.spawn("refresh", async {
@@ -157,6 +158,7 @@ where
     stages.spawn("keep", keeping);
 
     let stopped = stages.join(shutdown).await;
+    directory.let_go().await;
     // The last handle is gone: the writer commits the cursors and ends.
     opened.writer.join().ok();
     Ok(stopped?)

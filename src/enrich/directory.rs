@@ -22,6 +22,17 @@ pub struct Directory {
     patients: HashMap<String, Arc<Profile>>,
 }
 
+/// What one directory has and an earlier one has not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// Records that are new or other.
+    pub new: Records,
+    /// Ids of assignments that are gone.
+    pub gone_assignments: Vec<String>,
+    /// Ids of patients who are gone.
+    pub gone_patients: Vec<String>,
+}
+
 /// A patient, with the limits in force for them.
 #[derive(Debug)]
 struct Profile {
@@ -44,9 +55,7 @@ impl Directory {
     #[must_use]
     pub fn with(&self, records: Records) -> Option<Self> {
         let assignments: Vec<_> = records.assignments.into_iter().filter(|a| self.differs(a)).collect();
-        let is_new =
-            |patient: &PatientRecord| self.patients.get(&patient.id).is_none_or(|known| known.record != *patient);
-        let patients: Vec<_> = records.patients.into_iter().filter(is_new).collect();
+        let patients: Vec<_> = records.patients.into_iter().filter(|patient| self.is_new(patient)).collect();
         if assignments.is_empty() && patients.is_empty() {
             return None;
         }
@@ -58,6 +67,24 @@ impl Directory {
             next.introduce(patient);
         }
         Some(next)
+    }
+
+    /// What differs from an earlier directory.
+    #[must_use]
+    pub fn changes_since(&self, earlier: &Self) -> Changes {
+        let all = |directory: &Self| -> Vec<Arc<AssignmentRecord>> {
+            directory.devices.values().flat_map(|list| list.iter().cloned()).collect()
+        };
+        let mut changes = Changes::default();
+        let new = all(self).into_iter().filter(|assignment| earlier.differs(assignment));
+        changes.new.assignments = new.map(|assignment| (*assignment).clone()).collect();
+        let gone = all(earlier).into_iter().filter(|assignment| !self.device_of.contains_key(&assignment.id));
+        changes.gone_assignments = gone.map(|assignment| assignment.id.clone()).collect();
+        let records = self.patients.values().map(|profile| &profile.record);
+        changes.new.patients = records.filter(|patient| earlier.is_new(patient)).cloned().collect();
+        let gone = earlier.patients.keys().filter(|patient| !self.patients.contains_key(*patient));
+        changes.gone_patients = gone.cloned().collect();
+        changes
     }
 
     /// Whether there is any assignment of a device, past ones included.
@@ -128,6 +155,10 @@ impl Directory {
         let device = self.device_of.get(&assignment.id);
         let known = device.and_then(|device| self.devices.get(device)?.iter().find(|known| known.id == assignment.id));
         known.is_none_or(|known| **known != *assignment)
+    }
+
+    fn is_new(&self, patient: &PatientRecord) -> bool {
+        self.patients.get(&patient.id).is_none_or(|known| known.record != *patient)
     }
 
     fn assign(&mut self, assignment: AssignmentRecord) {

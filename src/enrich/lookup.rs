@@ -39,6 +39,11 @@ impl<S: ProfileStore + Send + Sync + 'static> Lookup<S> {
         Self { store, shared, timeout, negative_ttl, unknown: HashMap::new(), metrics }
     }
 
+    /// Waits a moment for the first load of everything, at most as long as for a look-up.
+    pub async fn first_load(&self) {
+        self.shared.first_asked(self.timeout).await;
+    }
+
     /// Asks the store for these devices and adds what it knows to the directory. Returns when that is done, or after
     /// the timeout.
     pub async fn resolve(&mut self, devices: Vec<Arc<str>>) {
@@ -52,7 +57,7 @@ impl<S: ProfileStore + Send + Sync + 'static> Lookup<S> {
             let wanted: Vec<&str> = wanted.iter().map(AsRef::as_ref).collect();
             match store.find_devices(&wanted).await {
                 Ok(records) => {
-                    shared.merge(records);
+                    shared.merge(records).await;
                     true
                 }
                 Err(error) => {

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::care::PeerError;
 use crate::limits::Limit;
@@ -10,7 +11,7 @@ use crate::reading::Millis;
 use crate::vital::Vital;
 
 /// What enrichment uses of a patient's profile.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PatientRecord {
     /// The pseudonym.
     pub id: String,
@@ -21,7 +22,7 @@ pub struct PatientRecord {
 }
 
 /// A device was at a patient's bed for a while: from `since`, inclusive, to `until`, exclusive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignmentRecord {
     /// Identifies the assignment.
     pub id: String,

@@ -105,8 +105,10 @@ impl<S: ProfileStore> Refresh<S> {
             }
             Err(error) => {
                 self.metrics.refresh_failed.increment(1);
+                let (known, _) = self.shared.current().1.size();
                 let age = match self.last {
                     Some((last, _)) => format!("profiles are {} s old", last.elapsed().as_secs()),
+                    None if known > 0 => "no profiles were loaded yet, those of an earlier run serve".to_owned(),
                     None => "no profiles were loaded yet".to_owned(),
                 };
                 self.part.degraded(format!("{age}: {error}; readings of unknown devices are stored as unassigned"));
@@ -119,7 +121,7 @@ impl<S: ProfileStore> Refresh<S> {
             Some((_, last)) if self.loaded.is_some_and(|loaded| loaded.elapsed() < self.schedule.reload) => {
                 let records = self.store.changed_since(last - millis(OVERLAP)).await?;
                 self.note(&records);
-                if self.shared.merge(records) {
+                if self.shared.merge(records).await {
                     self.measure();
                 }
             }
@@ -128,7 +130,7 @@ impl<S: ProfileStore> Refresh<S> {
                 let records = self.store.load_all(now - millis(self.schedule.retention)).await?;
                 self.unreadable.clear();
                 self.note(&records);
-                self.shared.replace(records);
+                self.shared.replace(records).await;
                 self.loaded = Some(began);
                 self.measure();
             }

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::civil::date;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +45,17 @@ fn patient(id: &str, limits: Vec<(Vital, Limit)>) -> PatientRecord {
 
 fn shared(records: Records) -> SharedDirectory {
     let shared = SharedDirectory::new(Arc::new(Limits::default()));
-    shared.replace(records);
+    fill(&shared, records);
     shared
+}
+
+/// Without a disk behind it a change waits for nothing.
+fn fill(shared: &SharedDirectory, records: Records) {
+    shared.replace(records).now_or_never().unwrap();
+}
+
+fn merge(shared: &SharedDirectory, records: Records) -> bool {
+    shared.merge(records).now_or_never().unwrap()
 }
 
 fn swap() -> Records {
@@ -92,7 +102,7 @@ fn patients_without_overrides_share_one_set_of_limits_and_an_override_changes_si
     let mut records = swap();
     let own = Limit { warning_low: Some(45.0), ..Limit::default() };
     records.patients = vec![patient("p-1", vec![]), patient("p-2", vec![(Vital::HeartRate, own)])];
-    shared.replace(records);
+    fill(&shared, records);
     let mut enricher = Enricher::new(shared);
     let first = enricher.enrich(&source("mon-1"), reading(1_500)).context;
     assert!(Arc::ptr_eq(&first.limits, &defaults));
@@ -115,8 +125,8 @@ fn a_change_holds_from_the_next_reading_on_and_a_repeated_record_is_no_change() 
     assert_eq!(patient_of(&mut enricher, 2_500).as_deref(), Some("p-2"));
     let corrected =
         || Records { assignments: vec![assignment("a-2", "p-3", 2_000, Some(3_000))], ..Records::default() };
-    assert!(shared.merge(corrected()));
-    assert!(!shared.merge(corrected()));
+    assert!(merge(&shared, corrected()));
+    assert!(!merge(&shared, corrected()));
     assert_eq!(patient_of(&mut enricher, 2_500).as_deref(), Some("p-3"));
     assert_eq!(patient_of(&mut enricher, 3_000), None);
 }
@@ -125,7 +135,7 @@ fn a_change_holds_from_the_next_reading_on_and_a_repeated_record_is_no_change() 
 fn an_assignment_that_is_corrected_to_another_device_leaves_the_first() {
     let shared = shared(swap());
     let moved = AssignmentRecord { device: "mon-2".into(), ..assignment("a-2", "p-2", 2_000, None) };
-    assert!(shared.merge(Records { assignments: vec![moved], ..Records::default() }));
+    assert!(merge(&shared, Records { assignments: vec![moved], ..Records::default() }));
     let mut enricher = Enricher::new(shared);
     assert_eq!(patient_of(&mut enricher, 2_500), None);
     assert_eq!(enricher.enrich(&source("mon-2"), reading(2_500)).context.patient_tag(), "p-2");

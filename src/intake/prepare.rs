@@ -1,7 +1,8 @@
 //! From messages to entries of the journal: decode, validate, recognise duplicates, enrich.
 //!
 //! One task for each session, so that the order of a session's messages is the order of its entries. It waits for two
-//! things only: for room in the journal's queue, and, a bounded time, for the look-up of a device that nobody knows.
+//! things only: for room in the journal's queue, and, a bounded time, for the store of profiles: at its start for the
+//! first load, later for the look-up of a device that nobody knows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,6 +91,7 @@ impl<P: ProfileStore + Send + Sync + 'static> Prepare<P> {
 
     /// Runs until the session has ended. A journal that takes no more is no error here: it says itself why.
     pub async fn run(mut self, mut messages: mpsc::Receiver<Messages>, journal: mpsc::Sender<Chunk>) {
+        self.lookup.first_load().await;
         while let Some(received) = messages.recv().await {
             let mut items = Vec::with_capacity(received.messages.len());
             for message in &received.messages {

@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
 use wardline::enrich::Enricher;
 use wardline::enrich::records::{AssignmentRecord, PatientRecord, Records};
 use wardline::enrich::shared::SharedDirectory;
@@ -36,7 +37,8 @@ fn directory() -> SharedDirectory {
         records.patients.extend([gone, there].map(|id| PatientRecord { id, birth_date, limits: Vec::new() }));
     }
     let shared = SharedDirectory::new(Arc::new(Limits::default()));
-    shared.replace(records);
+    // Without a disk behind it a change waits for nothing.
+    shared.replace(records).now_or_never().unwrap();
     shared
 }
 
