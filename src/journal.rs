@@ -31,6 +31,7 @@ mod open;
 mod parking;
 mod quarantine;
 mod receipt;
+mod reserve;
 mod tail;
 mod writer;
 

@@ -1,7 +1,6 @@
 //! Opening: the folder, the lock, the database, what an earlier run left; a file that can't be read moves away.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use super::cursor::read_cursor;
 use super::parking::Readers;
 use super::tail::Tail;
 use super::writer::{Reports, Writer};
-use super::{Chunk, Consumer, Journal, JournalError, quarantine};
+use super::{Chunk, Consumer, Journal, JournalError, quarantine, reserve};
 use crate::config;
 
 /// The version of the tables, in SQLite's `user_version`.
@@ -75,12 +74,12 @@ pub fn open(
         |error: &dyn std::fmt::Display| JournalError::Folder { path: dir.into(), message: error.to_string() };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| folder_error(&error))?;
     let lock = lock(dir)?;
-    let disk_full = !make_reserve(dir, config.reserve).map_err(|error| folder_error(&error))?;
+    let disk_full = !reserve::make(dir, config.reserve).map_err(|error| folder_error(&error))?;
     let database = dir.join(DATABASE);
     let mut quarantined = None;
-    let noted = match fs::read_to_string(dir.join(DAMAGED)) {
-        Ok(why) => Err(Unusable::Damaged(why)),
-        Err(_) => prepare(&database, schemas),
+    let noted = match quarantine::noted(dir) {
+        Some(why) => Err(Unusable::Damaged(why)),
+        None => prepare(&database, schemas),
     };
     let (connection, state) = match noted {
         Err(Unusable::Damaged(why)) => {
@@ -88,8 +87,6 @@ pub fn open(
             tracing::error!(%why, moved_to = %to.display(),
                 "the journal could not be read and was moved to quarantine; a new one is started");
             quarantined = Some(to);
-            // Absent unless the damage was noted by an earlier run.
-            fs::remove_file(dir.join(DAMAGED)).ok();
             prepare(&database, schemas).map_err(|unusable| unusable.into_error(dir))?
         }
         other => other.map_err(|unusable| unusable.into_error(dir))?,
@@ -131,56 +128,6 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: dir.into() }),
         Err(TryLockError::Error(error)) => Err(JournalError::Folder { path, message: error.to_string() }),
-    }
-}
-
-/// Keeps `bytes` of the disk to give back when it is full; whether there was room for them. Real zeros: a sparse file
-/// would keep nothing.
-pub(super) fn make_reserve(dir: &Path, bytes: u64) -> io::Result<bool> {
-    let path = dir.join("reserve");
-    if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
-        return Ok(true);
-    }
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
-    let zeros = vec![0; 1 << 16];
-    let mut left = bytes as usize;
-    while let Some(part) = zeros.get(..left.min(zeros.len())).filter(|part| !part.is_empty()) {
-        if let Err(error) = file.write_all(part) {
-            drop(file);
-            fs::remove_file(&path)?;
-            return if error.kind() == io::ErrorKind::StorageFull { Ok(false) } else { Err(error) };
-        }
-        left -= part.len();
-    }
-    file.sync_all()?;
-    Ok(true)
-}
-
-/// Makes the reserve again after the disk was full: only where there is room for as much again beside it, or else the next
-/// group would find the disk as full as the last one.
-pub(super) fn remake_reserve(dir: &Path, bytes: u64) -> io::Result<bool> {
-    let remade = make_reserve(dir, bytes.saturating_mul(2))?;
-    if remade {
-        OpenOptions::new().write(true).open(dir.join("reserve"))?.set_len(bytes)?;
-    }
-    Ok(remade)
-}
-
-/// Gives the reserve back to the disk; whether there was one.
-pub(super) fn release_reserve(dir: &Path) -> bool {
-    fs::remove_file(dir.join("reserve")).is_ok()
-}
-
-/// The file that says that the database turned out to be damaged while it was used.
-const DAMAGED: &str = "damaged";
-
-/// Remembers damage that was met while running, so that the next start moves the database away instead of meeting it
-/// again.
-pub(super) fn mark_if_damaged(dir: &Path, error: &rusqlite::Error) {
-    if let Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) = error.sqlite_error_code()
-        && let Err(failed) = fs::write(dir.join(DAMAGED), error.to_string())
-    {
-        tracing::error!(%failed, "the damage of the journal could not be noted");
     }
 }
 

@@ -31,7 +31,7 @@ impl Readers {
         };
         let answer = query(&connection);
         if let (Err(error), Some(dir)) = (&answer, self.path.parent()) {
-            super::open::mark_if_damaged(dir, error);
+            super::quarantine::note_if_damaged(dir, error);
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use rusqlite::params;
+use rusqlite::{ErrorCode, params};
 
 use super::format::Damage;
 use super::{Journal, JournalError};
@@ -49,7 +49,25 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Moves the whole database out of the way; returns where it went.
+/// The file that says that the database turned out to be damaged while it was used.
+const NOTE: &str = "damaged";
+
+/// Remembers damage that was met while running, so that the next start moves the database away instead of meeting it
+/// again.
+pub(super) fn note_if_damaged(dir: &Path, error: &rusqlite::Error) {
+    if let Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) = error.sqlite_error_code()
+        && let Err(failed) = fs::write(dir.join(NOTE), error.to_string())
+    {
+        tracing::error!(%failed, "the damage of the journal could not be noted");
+    }
+}
+
+/// The damage that an earlier run noted.
+pub(super) fn noted(dir: &Path) -> Option<String> {
+    fs::read_to_string(dir.join(NOTE)).ok()
+}
+
+/// Moves the whole database out of the way, and forgets the note of its damage; returns where it went.
 pub(super) fn database(database: &Path, now: crate::reading::Millis) -> io::Result<PathBuf> {
     let folder = database.parent().unwrap_or(Path::new(".")).join(FOLDER).join(format!("journal-{now}"));
     fs::create_dir_all(&folder)?;
@@ -64,5 +82,7 @@ pub(super) fn database(database: &Path, now: crate::reading::Millis) -> io::Resu
         }
     }
     File::open(&folder)?.sync_all()?;
+    // Absent unless the damage was noted by an earlier run.
+    fs::remove_file(database.with_file_name(NOTE)).ok();
     Ok(folder)
 }

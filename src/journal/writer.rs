@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::cursor::{Consumer, set_cursor};
 use super::format::{Group, encode};
 use super::tail::Tail;
-use super::{Chunk, Entry, JournalError, Receipt, open};
+use super::{Chunk, Entry, JournalError, Receipt, quarantine, reserve};
 use crate::account::Account;
 use crate::config;
 use crate::dead_letter;
@@ -191,7 +191,7 @@ impl Writer {
                     answers.into_iter().for_each(|answer| answer(Err(JournalError::Full)));
                 }
                 Err(error) => {
-                    open::mark_if_damaged(&self.config.dir, &error);
+                    quarantine::note_if_damaged(&self.config.dir, &error);
                     let reason = error.to_string();
                     answers.into_iter().for_each(|answer| answer(Err(JournalError::Poisoned(reason.clone()))));
                     return Err(reason);
@@ -291,7 +291,7 @@ impl Writer {
     /// Gives the reserve back to the disk, so that cursors and dead letters can still be written.
     fn run_out_of_disk(&mut self, error: &rusqlite::Error) {
         self.disk_full = true;
-        if open::release_reserve(&self.config.dir) {
+        if reserve::release(&self.config.dir) {
             tracing::warn!(%error, "the disk is full: the journal gave its reserve back, for cursors only");
         }
     }
@@ -303,7 +303,7 @@ impl Writer {
             self.bytes = bytes_in_use(&self.connection).unwrap_or(self.bytes);
         }
         if self.disk_full {
-            let remade = open::remake_reserve(&self.config.dir, self.config.reserve);
+            let remade = reserve::remake(&self.config.dir, self.config.reserve);
             self.disk_full = !matches!(remade, Ok(true));
         }
         let full = !self.has_room();

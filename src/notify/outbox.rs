@@ -10,7 +10,6 @@ use rusqlite::{Connection, Row, params};
 use crate::care::{Priority, Recipient};
 use crate::reading::Millis;
 use crate::watch::detector::Event;
-use crate::watch::episode::Phase;
 
 /// Events wait for their recipients (`resolved`) and for the alert store (`kept`), independently.
 pub const SCHEMA: &str = "
@@ -43,6 +42,9 @@ CREATE INDEX IF NOT EXISTS notifications_of ON notifications (alert);
 
 /// How long finished rows stay, so that a second end can still be recognised.
 const KEPT: Millis = 24 * 3_600_000;
+
+/// How long it is remembered who was told of an alert whose end never comes, as that of a device that was put away.
+const ABANDONED: Millis = 90 * KEPT;
 
 /// An event that waits.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,23 +217,25 @@ pub fn postpone(connection: &Connection, id: &str, next_try: Millis) -> rusqlite
     Ok(())
 }
 
-/// Removes what was finished long ago.
+/// Removes what was finished long ago: the notifications of an alert when a day has passed and its end is known, since the
+/// end is told to those who heard of the begin, however long that is ago; then its events.
 ///
 /// # Errors
 /// When a statement fails.
 pub fn prune(connection: &Connection, now: Millis) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM notifications WHERE done < ?1")?.execute([now - KEPT])?;
     connection
         .prepare_cached(
-            "DELETE FROM alert_events WHERE resolved = 1 AND kept = 1 AND phase = ?1
+            "DELETE FROM notifications WHERE done < ?1 AND (done < ?2 OR EXISTS
+                (SELECT 1 FROM alert_events AS over WHERE over.alert = notifications.alert AND over.resolved = 1
+                 AND json_extract(over.event, '$.alert.end') IS NOT NULL))",
+        )?
+        .execute([now - KEPT, now - ABANDONED])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM alert_events WHERE resolved = 1 AND kept = 1 AND json_extract(event, '$.at') < ?1
              AND NOT EXISTS (SELECT 1 FROM notifications WHERE notifications.alert = alert_events.alert)",
         )?
-        .execute([Phase::End.name()])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM alert_events WHERE resolved = 1 AND kept = 1 AND phase <> ?1 AND json_extract(event, '$.at') < ?2",
-        )?
-        .execute(params![Phase::End.name(), now - KEPT])?;
+        .execute([now - KEPT])?;
     Ok(())
 }
 
@@ -289,6 +293,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
     use crate::care::AlertRecord;
+    use crate::watch::episode::Phase;
 
     fn event(alert: &str, phase: Phase, priority: Priority) -> Event {
         let alert = AlertRecord {
@@ -358,22 +363,44 @@ mod tests {
         assert_eq!(pending(&connection).unwrap(), kept_by_nobody);
     }
 
+    /// An event that everybody has heard of at `done`, and that is kept.
+    fn settled(connection: &Connection, event: &Event, done: Millis) {
+        add(connection, std::slice::from_ref(event)).unwrap();
+        let id = unresolved(connection, 1).unwrap().pop().unwrap().id;
+        let notification = Notification::new(event, recipient("x"), done);
+        resolve(connection, id, std::slice::from_ref(&notification), &[]).unwrap();
+        mark_done(connection, &notification.id, done).unwrap();
+        mark_kept(connection, &[id]).unwrap();
+    }
+
+    fn count(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM alert_events", [], |row| row.get(0)).unwrap()
+    }
+
     #[test]
-    fn what_was_finished_a_day_ago_leaves_and_what_is_not_stays() {
+    fn what_ended_and_was_told_a_day_ago_leaves_and_what_is_not_told_stays() {
         let connection = database();
-        add(&connection, &[event("a", Phase::Begin, Priority::High), event("b", Phase::Begin, Priority::High)])
-            .unwrap();
-        resolve(
-            &connection,
-            1,
-            &[Notification::new(&event("a", Phase::Begin, Priority::High), recipient("x"), 5)],
-            &[],
-        )
-        .unwrap();
-        mark_kept(&connection, &[1]).unwrap();
-        mark_done(&connection, "a.begin.mqtt.x", 10).unwrap();
-        prune(&connection, 10 + KEPT + 1).unwrap();
+        settled(&connection, &event("a", Phase::Begin, Priority::High), 10);
+        let mut end = event("a", Phase::End, Priority::High);
+        end.alert.end = Some(9);
+        settled(&connection, &end, 20);
+        add(&connection, &[event("b", Phase::Begin, Priority::High)]).unwrap();
+        prune(&connection, 20 + KEPT).unwrap();
+        assert_eq!((told(&connection, "a").unwrap().len(), count(&connection)), (1, 3), "the last was told a day ago");
+        prune(&connection, 21 + KEPT).unwrap();
         assert!(told(&connection, "a").unwrap().is_empty());
         assert_eq!(unresolved(&connection, 9).unwrap().len(), 1, "b has told nobody yet");
+        assert_eq!(count(&connection), 1);
+    }
+
+    #[test]
+    fn an_episode_that_lasts_for_days_remembers_whom_it_told_and_is_forgotten_when_it_never_ends() {
+        let connection = database();
+        settled(&connection, &event("a", Phase::Begin, Priority::Medium), 10);
+        prune(&connection, 10 + 30 * KEPT).unwrap();
+        assert_eq!(told(&connection, "a").unwrap(), [recipient("x")]);
+        prune(&connection, 11 + ABANDONED).unwrap();
+        assert!(told(&connection, "a").unwrap().is_empty());
+        assert_eq!(count(&connection), 0);
     }
 }
