@@ -67,9 +67,9 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     let Some(config) = config::load(cli.config.as_deref())? else { return Ok(ExitCode::from(EXIT_USAGE)) };
     match cli.command {
         Command::Run => run::run(config),
-        Command::Demo(demo) => demo::demo(config, demo),
+        Command::Demo(demo) => demo::demo(config, &output, demo),
         Command::Check => check::check(&config, &output),
-        Command::Init => init::init(&config),
+        Command::Init => init::init(&config, &output),
         Command::DeadLetter { command } => dead_letter::dead_letter(&config, &output, command),
         Command::Journal { command } => journal::journal(&config, &output, command),
     }

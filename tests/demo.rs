@@ -1,11 +1,12 @@
 //! `wardline demo` as its user meets it: one process, nothing else, and another program that publishes to it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
+use serde_json::{Value, json};
 
 /// The lines of a demo, and its exit code at the end.
 struct Demo {
@@ -26,9 +27,9 @@ impl Demo {
         Self { child, lines }
     }
 
-    /// The first line that begins so, which must come before the end.
-    fn line(&mut self, beginning: &str) -> String {
-        self.lines.by_ref().map(Result::unwrap).find(|line| line.trim_start().starts_with(beginning)).unwrap()
+    /// The next line that holds these words, which must come before the end.
+    fn line(&mut self, words: &str) -> String {
+        self.lines.by_ref().map(Result::unwrap).find(|line| line.contains(words)).unwrap()
     }
 
     /// All lines to the end, and the exit code.
@@ -63,10 +64,10 @@ fn the_demo_stores_everything_tells_the_doctors_and_reconciles() {
 #[test]
 fn what_another_process_publishes_to_the_demo_is_stored() {
     let data = tempfile::tempdir().unwrap();
-    let mut demo = Demo::start(&["--for", "8s", "--beds", "2", "--data", data.path().to_str().unwrap()]);
-    let broker = demo.line("broker");
-    let port: u16 = broker.split([':', ' ']).find_map(|part| part.parse().ok()).unwrap();
-    demo.line("00:01");
+    let mut demo = Demo::start(&["--json", "--for", "8s", "--beds", "2", "--data", data.path().to_str().unwrap()]);
+    let about: Value = serde_json::from_str(&demo.line("broker")).unwrap();
+    let port: u16 = about["broker"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+    demo.line(r#""seconds":1,"#);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // As mosquitto_pub does: MQTT 3.1.1, QoS 1.
@@ -84,8 +85,9 @@ fn what_another_process_publishes_to_the_demo_is_stored() {
         tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
     });
     let (lines, code) = demo.finish();
-    let summary = lines.join("\n");
-    assert!(summary.contains("dead      1 messages"), "{summary}");
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.last().unwrap();
+    assert_eq!((&summary["dead_lettered"], &summary["reconciliation"]["lost"]), (&json!(1), &json!(0)), "{summary}");
     assert_eq!(code, Some(0), "{summary}");
     let store = rusqlite::Connection::open(data.path().join("demo.sqlite")).unwrap();
     let stored = store.query_row("SELECT heart_rate FROM vitals WHERE device = 'visitor-1'", [], |row| row.get(0));

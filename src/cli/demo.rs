@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
 use simulator::broker::Broker;
 use simulator::episode::{Kind, Script};
 use simulator::fault::Faults;
@@ -23,6 +24,7 @@ use simulator::ward::{DEMO, Ward};
 
 use self::listener::Heard;
 use super::EXIT_WRONG;
+use super::output::Output;
 use crate::account::Account;
 use crate::config::{self, Config};
 use crate::http::{self, Shown};
@@ -65,7 +67,7 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("\"{text}\" is no rate: expected more than 0 and at most 400 readings a second"))
 }
 
-pub(super) fn demo(mut config: Config, demo: Demo) -> anyhow::Result<ExitCode> {
+pub(super) fn demo(mut config: Config, output: &Output, demo: Demo) -> anyhow::Result<ExitCode> {
     // The screen belongs to the live line; what the embedded broker says of every connection would bury it.
     config.log.level = "warn,rumqttd=off".to_owned();
     telemetry::log(&config.log)?;
@@ -75,12 +77,12 @@ pub(super) fn demo(mut config: Config, demo: Demo) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&data).with_context(|| format!("can't make {}", data.display()))?;
     let shown = Shown { status: Status::new(), metrics: telemetry::metrics()?, account: Arc::new(Account::new()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(play(config, &demo, &data, shown));
+    let outcome = runtime.block_on(play(config, output, &demo, &data, shown));
     runtime.shutdown_background();
     outcome
 }
 
-async fn play(mut config: Config, demo: &Demo, data: &Path, shown: Shown) -> anyhow::Result<ExitCode> {
+async fn play(mut config: Config, output: &Output, demo: &Demo, data: &Path, shown: Shown) -> anyhow::Result<ExitCode> {
     let ward = Ward::from_toml(DEMO)?.sized(demo.beds);
     let store = Embedded::open(&data.join("demo.sqlite"))?;
     store.admit(&ward::records(&ward))?;
@@ -90,10 +92,19 @@ async fn play(mut config: Config, demo: &Demo, data: &Path, shown: Shown) -> any
     let shutdown = Shutdown::new(config.shutdown.deadline);
     let (status, account, metrics) = (shown.status.clone(), Arc::clone(&shown.account), shown.metrics.clone());
     let address = http::serve(config.http.listen, shown, shutdown.hard.clone()).context("can't listen for metrics")?;
-    println!("broker   mqtt://{}  (MQTT 5: mqtt://{})", broker.v4, broker.v5);
-    println!("metrics  http://{address}/metrics, /ready, /live");
-    println!("data     {}", data.display());
-    println!("This is a demonstration with made-up patients, and no medical device.\n");
+    if output.json {
+        output.object(&[
+            ("broker", json!(format!("mqtt://{}", broker.v4))),
+            ("broker_mqtt5", json!(format!("mqtt://{}", broker.v5))),
+            ("metrics", json!(format!("http://{address}/metrics"))),
+            ("data", json!(data.display().to_string())),
+        ])?;
+    } else {
+        println!("broker   mqtt://{}  (MQTT 5: mqtt://{})", broker.v4, broker.v5);
+        println!("metrics  http://{address}/metrics, /ready, /live");
+        println!("data     {}", data.display());
+        println!("This is a demonstration with made-up patients, and no medical device.\n");
+    }
 
     let options = connect::options(&config.mqtt, "demo-clinicians")?;
     let names = ward.clinicians.iter().map(|clinician| (clinician.id.clone(), clinician.name.clone()));
@@ -109,7 +120,7 @@ async fn play(mut config: Config, demo: &Demo, data: &Path, shown: Shown) -> any
     while !status.is_ready() && !pipeline.is_finished() && begun.elapsed() < DRAIN {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let screen = Screen { account: &account, metrics: &metrics, store: &store, heard: &heard };
+    let screen = Screen { output, account: &account, metrics: &metrics, store: &store, heard: &heard };
     let fleet = Fleet::start(fleet_options(broker.v5, fleet_ward, rate, seed))?;
     screen.watch(demo.time, &pipeline).await?;
     let ledger = fleet.stop().await;
@@ -124,10 +135,19 @@ async fn play(mut config: Config, demo: &Demo, data: &Path, shown: Shown) -> any
 
     let report = reconcile(&ledger, &store)?;
     let balance = account.balance();
-    println!("\n{report}");
-    println!("dead      {} messages", balance.dead_lettered);
-    println!("told      {} notifications", heard.count());
-    println!("data      {} is kept: look with sqlite3, remove it when you are done", data.display());
+    if output.json {
+        output.object(&[
+            ("reconciliation", json!(report)),
+            ("dead_lettered", json!(balance.dead_lettered)),
+            ("notifications", json!(heard.count())),
+            ("data", json!(data.display().to_string())),
+        ])?;
+    } else {
+        println!("\n{report}");
+        println!("dead      {} messages", balance.dead_lettered);
+        println!("told      {} notifications", heard.count());
+        println!("data      {} is kept: look with sqlite3, remove it when you are done", data.display());
+    }
     let missing = report.alerts.is_some_and(|alerts| alerts.missing > 0);
     let clean = report.lost == 0 && report.duplicated == 0 && report.altered == 0 && !missing;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) })
@@ -158,6 +178,7 @@ fn fleet_options(broker: SocketAddr, ward: Ward, rate: f64, seed: u64) -> FleetO
 
 /// What the live line is made from.
 struct Screen<'a> {
+    output: &'a Output,
     account: &'a Account,
     metrics: &'a PrometheusHandle,
     store: &'a Embedded,
@@ -184,19 +205,29 @@ impl Screen<'_> {
     }
 
     fn line(&self, elapsed: Duration) -> anyhow::Result<()> {
-        let balance = self.account.balance();
-        let seconds = elapsed.as_secs();
+        let (balance, seconds) = (self.account.balance(), elapsed.as_secs());
+        let (lag, alerts) = (metrics::store::lag(&self.metrics.render()), self.store.count_alerts()?);
+        let news = self.heard.news();
+        if self.output.json {
+            return Ok(self.output.object(&[
+                ("seconds", json!(seconds)),
+                ("received", json!(balance.received)),
+                ("stored", json!(balance.stored)),
+                ("lag_seconds", json!(lag)),
+                ("dead_lettered", json!(balance.dead_lettered)),
+                ("alerts", json!(alerts)),
+                ("told", json!(news)),
+            ])?);
+        }
         println!(
-            "{:02}:{:02}  received {}  stored {}  lag {:.1} s  dead-lettered {}  alerts {}",
+            "{:02}:{:02}  received {}  stored {}  lag {lag:.1} s  dead-lettered {}  alerts {alerts}",
             seconds / 60,
             seconds % 60,
             balance.received,
             balance.stored,
-            metrics::store::lag(&self.metrics.render()),
             balance.dead_lettered,
-            self.store.count_alerts()?,
         );
-        for news in self.heard.news() {
+        for news in news {
             println!("       told {news}");
         }
         Ok(())

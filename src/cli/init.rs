@@ -3,11 +3,12 @@
 //! Each peer is tried even when one before it failed, so that one run says all that is wrong.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::EXIT_WRONG;
+use super::output::Output;
 use crate::care::PeerError;
 use crate::config::{self, Config};
 use crate::peers::Made;
@@ -18,39 +19,20 @@ use crate::peers::neo4j::Neo4j;
 /// How long Neo4j may take for one statement of the set-up, at least.
 const FIRST_STATEMENT: Duration = Duration::from_secs(30);
 
-/// Why `init` did not do all it should.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// Some peers could not be set up; each was named in a line of the output.
-    #[error("{0} of the peers could not be set up; see above")]
-    Peers(usize),
-    /// The output could not be written.
-    #[error("cannot write the result: {0}")]
-    Output(#[from] io::Error),
-}
-
-/// The command.
-pub(super) fn init(config: &Config) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(run(config, &mut io::stdout()));
-    runtime.shutdown_background();
-    match done {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(InitError::Peers(_)) => Ok(ExitCode::from(EXIT_WRONG)),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Sets up all peers, and prints one line for each thing made or already there.
-pub async fn run(config: &Config, output: &mut impl Write) -> Result<(), InitError> {
+pub(super) fn init(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
     // A server that has just started takes many seconds for its first statement.
     let neo4j = config::Neo4j { timeout: config.neo4j.timeout.max(FIRST_STATEMENT), ..config.neo4j.clone() };
     let (mongo, neo4j) = (Mongo::new(config.mongodb.clone()), Neo4j::new(neo4j));
-    let mut failed = 0;
-    failed += usize::from(!set_up(output, mongo.init()).await?);
-    failed += usize::from(!set_up(output, neo4j.init()).await?);
-    failed += usize::from(!set_up(output, buckets(config)).await?);
-    if failed == 0 { Ok(()) } else { Err(InitError::Peers(failed)) }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let went_well = runtime.block_on(async {
+        let mongo = set_up(output, mongo.init()).await?;
+        let neo4j = set_up(output, neo4j.init()).await?;
+        let influx = set_up(output, buckets(config)).await?;
+        io::Result::Ok(mongo && neo4j && influx)
+    });
+    runtime.shutdown_background();
+    Ok(if went_well? { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) })
 }
 
 /// The bucket of each configured region.
@@ -70,16 +52,16 @@ async fn buckets(config: &Config) -> Result<Vec<Made>, PeerError> {
 }
 
 /// One peer: prints what was made, or why it was not; whether it went well.
-async fn set_up(output: &mut impl Write, init: impl Future<Output = Result<Vec<Made>, PeerError>>) -> io::Result<bool> {
+async fn set_up(output: &Output, init: impl Future<Output = Result<Vec<Made>, PeerError>>) -> io::Result<bool> {
     match init.await {
         Ok(made) => {
             for Made { what, new } in made {
-                writeln!(output, "{:<8} {what}", if new { "made" } else { "there" })?;
+                output.state(if new { "made" } else { "there" }, &what)?;
             }
             Ok(true)
         }
         Err(error) => {
-            writeln!(output, "{:<8} {error}", "failed")?;
+            output.state("failed", &error.to_string())?;
             Ok(false)
         }
     }

@@ -27,6 +27,14 @@ impl Output {
         Ok(())
     }
 
+    /// Prints the state of one thing among several, as soon as it is known: a line each.
+    pub(super) fn state(&self, state: &str, what: &str) -> io::Result<()> {
+        if self.json {
+            return self.object(&[("state", state.into()), ("what", what.into())]);
+        }
+        writeln!(io::stdout().lock(), "{state:<8} {what}")
+    }
+
     /// Prints rows under headings.
     pub(super) fn table(&self, headings: &[&str], rows: &[Vec<Value>]) -> io::Result<()> {
         let mut out = io::stdout().lock();
