@@ -9,7 +9,7 @@ mod dead_letter;
 mod demo;
 mod init;
 mod journal;
-mod output;
+pub mod output;
 mod run;
 
 use std::path::PathBuf;

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
         }
     };
     cli::main(cli).unwrap_or_else(|error| {
-        eprintln!("wardline: {error:#}");
+        if !cli::output::is_closed(&error) {
+            eprintln!("wardline: {error:#}");
+        }
         ExitCode::FAILURE
     })
 }

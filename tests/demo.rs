@@ -95,6 +95,20 @@ fn what_another_process_publishes_to_the_demo_is_stored() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_ends_the_demo_without_a_word() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
+    command.args(["demo", "--for", "60s", "--beds", "1", "--data"]).arg(data.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    // Dropped after a line, as `head -n 1` does.
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("broker"), "{first}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(1), "".into()));
+}
+
+#[test]
 fn a_port_that_is_taken_is_said_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

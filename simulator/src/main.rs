@@ -12,7 +12,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     cli::main(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("simulator: {error:#}");
+        // Nobody reads our output any more, as when `head` has seen enough: nothing to say, and nobody to hear it.
+        let closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        if !error.downcast_ref().is_some_and(closed) {
+            eprintln!("simulator: {error:#}");
+        }
         ExitCode::FAILURE
     })
 }

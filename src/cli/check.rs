@@ -113,7 +113,11 @@ async fn influx(config: &Config) -> anyhow::Result<String> {
     let wanted: Vec<_> = config.mqtt.regions.iter().map(|region| influx.bucket(region)).collect();
     let missing: Vec<_> = wanted.iter().filter(|bucket| !buckets.contains(bucket)).cloned().collect();
     anyhow::ensure!(missing.is_empty(), "no bucket {}: run `wardline init`", missing.join(", "));
-    Ok(format!("{} is well, {} buckets of regions", config.influxdb.url, wanted.len()))
+    let url = &config.influxdb.url;
+    Ok(match wanted.as_slice() {
+        [] => format!("{url} is well; mqtt.regions is empty, so no bucket was looked for"),
+        buckets => format!("{url} is well and has {}", buckets.join(", ")),
+    })
 }
 
 async fn mongo(config: &Config) -> anyhow::Result<String> {

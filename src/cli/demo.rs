@@ -2,6 +2,7 @@
 //! that `run` runs, journal included, over real MQTT on real sockets.
 
 mod listener;
+mod screen;
 mod ward;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,8 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
 use simulator::broker::Broker;
 use simulator::episode::{Kind, Script};
 use simulator::fault::Faults;
@@ -23,13 +22,13 @@ use simulator::verify::{Reconciliation, Report, StoredAlert, judge_alerts};
 use simulator::ward::{DEMO, Ward};
 
 use self::listener::Heard;
+use self::screen::Screen;
 use super::EXIT_WRONG;
 use super::output::Output;
 use crate::account::Account;
 use crate::config::{self, Config};
 use crate::http::{self, Shown};
 use crate::intake::connect;
-use crate::metrics;
 use crate::peers::embedded::Embedded;
 use crate::peers::embedded::broker::EmbeddedBroker;
 use crate::pipeline::{self, Peers};
@@ -92,19 +91,7 @@ async fn play(mut config: Config, output: &Output, demo: &Demo, data: &Path, sho
     let shutdown = Shutdown::new(config.shutdown.deadline);
     let (status, account, metrics) = (shown.status.clone(), Arc::clone(&shown.account), shown.metrics.clone());
     let address = http::serve(config.http.listen, shown, shutdown.hard.clone()).context("can't listen for metrics")?;
-    if output.json {
-        output.object(&[
-            ("broker", json!(format!("mqtt://{}", broker.v4))),
-            ("broker_mqtt5", json!(format!("mqtt://{}", broker.v5))),
-            ("metrics", json!(format!("http://{address}/metrics"))),
-            ("data", json!(data.display().to_string())),
-        ])?;
-    } else {
-        println!("broker   mqtt://{}  (MQTT 5: mqtt://{})", broker.v4, broker.v5);
-        println!("metrics  http://{address}/metrics, /ready, /live");
-        println!("data     {}", data.display());
-        println!("This is a demonstration with made-up patients, and no medical device.\n");
-    }
+    screen::opening(output, &broker, address, data)?;
 
     let options = connect::options(&config.mqtt, "demo-clinicians")?;
     let names = ward.clinicians.iter().map(|clinician| (clinician.id.clone(), clinician.name.clone()));
@@ -120,7 +107,7 @@ async fn play(mut config: Config, output: &Output, demo: &Demo, data: &Path, sho
     while !status.is_ready() && !pipeline.is_finished() && begun.elapsed() < DRAIN {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let screen = Screen { output, account: &account, metrics: &metrics, store: &store, heard: &heard };
+    let screen = Screen::new(output, &account, &metrics, &store, &heard);
     let fleet = Fleet::start(fleet_options(broker.v5, fleet_ward, rate, seed))?;
     screen.watch(demo.time, &pipeline).await?;
     let ledger = fleet.stop().await;
@@ -128,26 +115,14 @@ async fn play(mut config: Config, output: &Output, demo: &Demo, data: &Path, sho
     while account.balance().in_flight() > 0 && begun.elapsed() < DRAIN && !pipeline.is_finished() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    screen.line(demo.time.unwrap_or_default())?;
+    screen.line()?;
     shutdown.soft.cancel();
     pipeline.await??;
     shutdown.hard.cancel();
 
     let report = reconcile(&ledger, &store)?;
     let balance = account.balance();
-    if output.json {
-        output.object(&[
-            ("reconciliation", json!(report)),
-            ("dead_lettered", json!(balance.dead_lettered)),
-            ("notifications", json!(heard.count())),
-            ("data", json!(data.display().to_string())),
-        ])?;
-    } else {
-        println!("\n{report}");
-        println!("dead      {} messages", balance.dead_lettered);
-        println!("told      {} notifications", heard.count());
-        println!("data      {} is kept: look with sqlite3, remove it when you are done", data.display());
-    }
+    screen.closing(&report, balance, data)?;
     let missing = report.alerts.is_some_and(|alerts| alerts.missing > 0);
     let clean = report.lost == 0 && report.duplicated == 0 && report.altered == 0 && !missing;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) })
@@ -173,64 +148,6 @@ fn fleet_options(broker: SocketAddr, ward: Ward, rate: f64, seed: u64) -> FleetO
         script: Script { kinds: Kind::ALL.to_vec(), first: 5.0, length: 20.0, every: 60.0 },
         faults: Faults::default(),
         seed,
-    }
-}
-
-/// What the live line is made from.
-struct Screen<'a> {
-    output: &'a Output,
-    account: &'a Account,
-    metrics: &'a PrometheusHandle,
-    store: &'a Embedded,
-    heard: &'a Heard,
-}
-
-impl Screen<'_> {
-    /// A line a second until the time is over, Ctrl-C, or the pipeline ends by itself.
-    async fn watch<T>(&self, time: Option<Duration>, pipeline: &tokio::task::JoinHandle<T>) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.tick().await;
-        let stop = super::stop_signal()?;
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => self.line(begun.elapsed())?,
-                () = &mut stop => return Ok(()),
-            }
-            if pipeline.is_finished() || time.is_some_and(|time| begun.elapsed() + Duration::from_millis(500) >= time) {
-                return Ok(());
-            }
-        }
-    }
-
-    fn line(&self, elapsed: Duration) -> anyhow::Result<()> {
-        let (balance, seconds) = (self.account.balance(), elapsed.as_secs());
-        let (lag, alerts) = (metrics::store::lag(&self.metrics.render()), self.store.count_alerts()?);
-        let news = self.heard.news();
-        if self.output.json {
-            return Ok(self.output.object(&[
-                ("seconds", json!(seconds)),
-                ("received", json!(balance.received)),
-                ("stored", json!(balance.stored)),
-                ("lag_seconds", json!(lag)),
-                ("dead_lettered", json!(balance.dead_lettered)),
-                ("alerts", json!(alerts)),
-                ("told", json!(news)),
-            ])?);
-        }
-        println!(
-            "{:02}:{:02}  received {}  stored {}  lag {lag:.1} s  dead-lettered {}  alerts {alerts}",
-            seconds / 60,
-            seconds % 60,
-            balance.received,
-            balance.stored,
-            balance.dead_lettered,
-        );
-        for news in news {
-            println!("       told {news}");
-        }
-        Ok(())
     }
 }
 

@@ -1,8 +1,16 @@
 //! Tables for people, one JSON object a line for machines.
 
+use std::fmt;
 use std::io::{self, Write as _};
 
 use serde_json::Value;
+
+/// Whether nobody reads our output any more, as when `head` has seen enough. Only an error of the output itself is meant:
+/// one of a connection comes wrapped in its own type.
+#[must_use]
+pub fn is_closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
 
 /// How a command prints its results.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +35,17 @@ impl Output {
         Ok(())
     }
 
+    /// Prints lines for people.
+    pub(super) fn text(&self, lines: impl fmt::Display) -> io::Result<()> {
+        writeln!(io::stdout().lock(), "{lines}")
+    }
+
     /// Prints the state of one thing among several, as soon as it is known: a line each.
     pub(super) fn state(&self, state: &str, what: &str) -> io::Result<()> {
         if self.json {
             return self.object(&[("state", state.into()), ("what", what.into())]);
         }
-        writeln!(io::stdout().lock(), "{state:<8} {what}")
+        self.text(format_args!("{state:<8} {what}"))
     }
 
     /// Prints rows under headings.

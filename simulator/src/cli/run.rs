@@ -1,7 +1,7 @@
 //! `simulator run` and `simulator replay`: a fleet with a progress bar, until its time is over or Ctrl-C.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -210,10 +210,12 @@ async fn publish(options: FleetOptions, time: Option<Duration>, target: &Target)
     let ledger = fleet.stop().await;
     bar.finish_and_clear();
     let elapsed = begun.elapsed().as_secs_f64();
-    say(&ledger, elapsed);
     if let (Some(file), Some(path)) = (file, &target.ledger) {
         ledger.write(BufWriter::new(file)).with_context(|| format!("can't write {}", path.display()))?;
-        println!("ledger        {}", path.display());
+    }
+    say(&ledger, elapsed)?;
+    if let Some(path) = &target.ledger {
+        writeln!(stdout(), "ledger        {}", path.display())?;
     }
     let everything = ledger.acknowledged() == ledger.readings.len();
     Ok(if everything { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -229,13 +231,15 @@ fn bar(time: Option<Duration>) -> anyhow::Result<ProgressBar> {
     })
 }
 
-fn say(ledger: &Ledger, elapsed: f64) {
+fn say(ledger: &Ledger, elapsed: f64) -> std::io::Result<()> {
+    let mut out = stdout().lock();
     let acknowledged = ledger.acknowledged();
-    println!("published     {} readings of {} beds in {elapsed:.1} s", ledger.readings.len(), ledger.devices.len());
-    println!("acknowledged  {acknowledged}, {:.0}/s", acknowledged as f64 / elapsed);
-    println!("no readings   {} messages, {} acknowledged", ledger.refused.sent, ledger.refused.acknowledged);
+    let (made, beds) = (ledger.readings.len(), ledger.devices.len());
+    writeln!(out, "published     {made} readings of {beds} beds in {elapsed:.1} s")?;
+    writeln!(out, "acknowledged  {acknowledged}, {:.0}/s", acknowledged as f64 / elapsed)?;
+    writeln!(out, "no readings   {} messages, {} acknowledged", ledger.refused.sent, ledger.refused.acknowledged)?;
     let must = ledger.episodes.iter().filter(|told| told.must.is_some()).count();
-    println!("episodes      {}, of which {must} must be told", ledger.episodes.len());
+    writeln!(out, "episodes      {}, of which {must} must be told", ledger.episodes.len())
 }
 
 #[cfg(test)]

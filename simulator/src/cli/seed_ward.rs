@@ -1,5 +1,6 @@
 //! `simulator seed-ward`: the ward in the real databases.
 
+use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,11 +33,11 @@ pub(super) async fn seed_ward(command: SeedWard) -> anyhow::Result<ExitCode> {
     let now = jiff::Timestamp::now().as_millisecond();
     let client = Client::with_uri_str(&command.mongodb_url).await?;
     seed::profiles(&client, &command.database, &ward, now).await?;
-    println!("mongodb  {} patients with their devices", ward.beds.len());
+    writeln!(stdout(), "mongodb  {} patients with their devices", ward.beds.len())?;
     let password = secret(&command.neo4j_password_file)?;
     let config =
         ConfigBuilder::default().uri(&command.neo4j_url).user(&command.neo4j_user).password(password).build()?;
     seed::care_graph(&Graph::connect(config)?, &ward, now).await?;
-    println!("neo4j    {} clinicians on duty in {}", ward.clinicians.len(), ward.ward);
+    writeln!(stdout(), "neo4j    {} clinicians on duty in {}", ward.clinicians.len(), ward.ward)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! `simulator verify`: the ledger against the real stores.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -70,9 +70,9 @@ pub(super) async fn verify(command: Verify) -> anyhow::Result<ExitCode> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     if command.json {
-        println!("{}", serde_json::to_string(&report)?);
+        writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
     } else {
-        println!("{report}");
+        writeln!(stdout(), "{report}")?;
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) })
 }
