@@ -128,9 +128,10 @@ where
         let lookup = Lookup::new(Arc::clone(&profiles), directory.clone(), timeout, negative_ttl);
         let enricher = Enricher::new(directory.clone());
         let prepare = Prepare::new(enricher, lookup, Arc::clone(&account), committed, metrics, &config.intake);
-        let prepared = prepared.clone();
-        stages.spawn("prepare", async {
-            prepare.run(to_prepare, prepared).await;
+        let (prepared, hard) = (prepared.clone(), shutdown.hard.clone());
+        stages.spawn("prepare", async move {
+            // What a full journal has not taken by then is not acknowledged, and comes again.
+            hard.run_until_cancelled(prepare.run(to_prepare, prepared)).await;
             Ok::<(), Stopped>(())
         });
     }

@@ -72,6 +72,33 @@ fn a_stop_without_influxdb_keeps_in_the_journal_what_was_acknowledged() {
 }
 
 #[test]
+fn a_stop_with_a_full_journal_is_in_order_and_loses_nothing_that_was_acknowledged() {
+    if !servers::wanted("a_stop_with_a_full_journal_is_in_order_and_loses_nothing_that_was_acknowledged") {
+        return;
+    }
+    let config = "max_queued_messages 0\n".to_owned();
+    let broker = Mosquitto::start(&MosquittoOptions { config, ..MosquittoOptions::default() });
+    let influxdb = InfluxDb::start();
+    let wardline = Wardline::on(&broker.url).influxdb(&influxdb).set("shutdown.deadline", "2s").init();
+    let wardline = wardline.set("journal.max_size", "2MiB").set("journal.reserve", "1MiB");
+    let mut wardline = wardline.set("intake.max_in_flight", "1MiB").start();
+    wardline.ready();
+    influxdb.process.freeze();
+
+    let beds = Beds::start(FleetOptions { beds_per_connection: 20, ..beds::fleet(&broker.url, 200, 20.0) });
+    wardline.until_part("journal", "down", "nothing is acknowledged");
+    // As much again as may wait in memory: then every queue is full, and the socket is not read.
+    let made = beds.snapshot().made;
+    until("all queues are full", || beds.snapshot().made > made + 12_000);
+    assert_eq!(wardline.terminate(), Some(0), "the deadline ends waiting for room, and that is in order");
+
+    influxdb.process.thaw();
+    wardline.restart();
+    beds::assert_all_arrived(&beds.stop(), &influxdb);
+    assert!(wardline.balance().holds());
+}
+
+#[test]
 fn five_mistakes_at_once_are_five_messages_and_exit_code_64() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wardline.toml");

@@ -179,7 +179,10 @@ impl Session {
     ) -> Result<Turn, IntakeClosed> {
         while state.acks.bytes() > self.max_in_flight {
             // The socket is not read: the broker, and behind it the devices, wait.
-            self.hand_on(state).await?;
+            tokio::select! {
+                handed = self.hand_on(state) => handed?,
+                () = stop.cancelled() => return Ok(Turn::Stop),
+            }
             tokio::select! {
                 () = self.committed.changed() => self.acknowledge(state),
                 () = stop.cancelled() => return Ok(Turn::Stop),
@@ -280,12 +283,15 @@ impl Session {
         Ok(())
     }
 
+    /// As [`Self::try_hand_on`], and waits for room. Cancel-safe: nothing leaves before there is.
     async fn hand_on(&mut self, state: &mut State) -> Result<(), IntakeClosed> {
         if state.chunk.count == 0 {
             return Ok(());
         }
         let out = self.out.as_ref().ok_or(IntakeClosed)?;
-        out.send(std::mem::take(&mut state.chunk)).await.map_err(|_| IntakeClosed)
+        let place = out.reserve().await.map_err(|_| IntakeClosed)?;
+        place.send(std::mem::take(&mut state.chunk));
+        Ok(())
     }
 
     /// Acknowledges what has reached the disk.
