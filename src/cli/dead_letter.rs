@@ -126,18 +126,21 @@ async fn replay(config: &Config, output: &Output, letters: &[Kept]) -> anyhow::R
     options.set_max_packet_size(Some(config.mqtt.max_packet_size));
     options.set_outgoing_inflight_upper_limit(1);
     let (client, mut events) = AsyncClient::new(options, 4);
-    let mut accepted = 0;
+    let (bar, mut accepted) = (output.progress(letters.len() as u64)?, 0);
     for letter in letters {
         let outcome = match std::str::from_utf8(&letter.topic) {
             Ok(topic) => publish(&client, &mut events, topic, &letter.payload).await?,
             Err(_) => Err("its topic is not UTF-8 and can't be published".to_owned()),
         };
         accepted += usize::from(outcome.is_ok());
-        output.object(&[
-            ("id", json!(letter.id)),
-            ("replayed", json!(outcome.is_ok())),
-            ("problem", json!(outcome.err())),
-        ])?;
+        bar.suspend(|| {
+            output.object(&[
+                ("id", json!(letter.id)),
+                ("replayed", json!(outcome.is_ok())),
+                ("problem", json!(outcome.err())),
+            ])
+        })?;
+        bar.inc(1);
     }
     Ok(if accepted == letters.len() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) })
 }

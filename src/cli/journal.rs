@@ -40,7 +40,9 @@ pub(super) fn journal(config: &Config, output: &Output, command: Command) -> any
             Ok(ExitCode::SUCCESS)
         }
         Command::Verify => {
-            let found = journal.verify()?;
+            let bar = output.progress(journal.status()?.groups)?;
+            let found = journal.verify(|| bar.inc(1))?;
+            bar.finish_using_style();
             let rows: Vec<_> = found
                 .damaged
                 .iter()

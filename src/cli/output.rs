@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 
 /// Whether nobody reads our output any more, as when `head` has seen enough. Only an error of the output itself is meant:
@@ -46,6 +47,12 @@ impl Output {
             return self.object(&[("state", state.into()), ("what", what.into())]);
         }
         self.text(format_args!("{state:<8} {what}"))
+    }
+
+    /// A bar for work that takes long: on standard error, and only where somebody looks.
+    pub(super) fn progress(&self, steps: u64) -> anyhow::Result<ProgressBar> {
+        let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {elapsed} of about {duration}")?;
+        Ok(ProgressBar::new(steps).with_style(style).with_finish(ProgressFinish::AndClear))
     }
 
     /// Prints rows under headings.

@@ -97,11 +97,11 @@ impl Inspection {
         })
     }
 
-    /// Reads every group and compares its checksum.
+    /// Reads every group and compares its checksum; tells `each` when it is done with one.
     ///
     /// # Errors
     /// When the database can't be read at all.
-    pub fn verify(&self) -> rusqlite::Result<Verified> {
+    pub fn verify(&self, mut each: impl FnMut()) -> rusqlite::Result<Verified> {
         let mut verified = Verified::default();
         let mut statement =
             self.connection.prepare("SELECT first_seq, count, committed, payload FROM groups ORDER BY first_seq")?;
@@ -115,6 +115,7 @@ impl Inspection {
                     verified.damaged.push(DamagedGroup { first_seq, count, damage: damage.to_string() });
                 }
             }
+            each();
         }
         Ok(verified)
     }

@@ -89,15 +89,16 @@ impl Mongo {
 
     /// Bounds one exchange with the server.
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, PeerError> {
-        let timeout = self.0.config.timeout;
-        match tokio::time::timeout(timeout, call).await {
+        match tokio::time::timeout(self.timeout(), call).await {
             Ok(answer) => answer.map_err(peer_error),
-            Err(_) => Err(PeerError {
-                peer: PEER,
-                message: format!("no answer within {} ms", timeout.as_millis()),
-                retry: true,
-            }),
+            Err(_) => Err(self.silent()),
         }
+    }
+
+    /// The server has not answered in time.
+    fn silent(&self) -> PeerError {
+        let message = format!("no answer within {} ms", self.timeout().as_millis());
+        PeerError { peer: PEER, message, retry: true }
     }
 
     fn timeout(&self) -> Duration {

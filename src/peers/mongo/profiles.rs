@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use mongodb::bson::{DateTime, Document, doc};
+use tokio_stream::StreamExt as _;
 
 use super::Mongo;
 use super::document;
@@ -85,10 +86,11 @@ impl Mongo {
     async fn find(&self, collection: &str, filter: Document, fields: Document) -> Result<Vec<Document>, PeerError> {
         let collection = self.collection(collection).await?;
         let query = collection.find(filter).projection(fields).batch_size(BATCH).max_time(self.timeout());
-        let mut cursor = self.bounded(query.into_future()).await?;
+        let documents = self.bounded(query.into_future()).await?.timeout(self.timeout());
+        tokio::pin!(documents);
         let mut found = Vec::new();
-        while self.bounded(cursor.advance()).await? {
-            found.push(cursor.deserialize_current().map_err(super::peer_error)?);
+        while let Some(next) = documents.next().await {
+            found.push(next.map_err(|_| self.silent())?.map_err(super::peer_error)?);
         }
         Ok(found)
     }
