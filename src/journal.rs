@@ -211,3 +211,11 @@ impl Journal {
         self.tail.poison().map_or(JournalError::Closed, JournalError::Poisoned)
     }
 }
+
+/// A record as JSON for a column of a table; for use inside [`Journal::write`].
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn json_column(record: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}

@@ -9,12 +9,11 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::directory::{Changes, Directory};
 use super::records::Records;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, json_column};
 
 /// One row for each record.
 pub const SCHEMA: &str = "
@@ -66,10 +65,10 @@ fn save(connection: &Connection, changes: &Changes) -> rusqlite::Result<()> {
     let mut insert =
         connection.prepare_cached("INSERT OR REPLACE INTO directory (kind, id, record) VALUES (?1, ?2, ?3)")?;
     for record in &changes.new.patients {
-        insert.execute(params![PATIENT, record.id, text(record)?])?;
+        insert.execute(params![PATIENT, record.id, json_column(record)?])?;
     }
     for record in &changes.new.assignments {
-        insert.execute(params![ASSIGNMENT, record.id, text(record)?])?;
+        insert.execute(params![ASSIGNMENT, record.id, json_column(record)?])?;
     }
     let mut delete = connection.prepare_cached("DELETE FROM directory WHERE kind = ?1 AND id = ?2")?;
     for (kind, gone) in [(ASSIGNMENT, &changes.gone_assignments), (PATIENT, &changes.gone_patients)] {
@@ -104,8 +103,4 @@ fn all<T: DeserializeOwned>(connection: &Connection, kind: &str) -> rusqlite::Re
         }
     }
     Ok(found)
-}
-
-fn text(record: &impl Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -8,6 +8,7 @@
 use rusqlite::{Connection, Row, params};
 
 use crate::care::{Priority, Recipient};
+use crate::journal::json_column;
 use crate::reading::Millis;
 use crate::watch::detector::Event;
 
@@ -99,7 +100,7 @@ pub fn add(connection: &Connection, events: &[Event]) -> rusqlite::Result<()> {
             .prepare_cached(
                 "INSERT OR IGNORE INTO alert_events (alert, phase, urgency, event) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute(params![event.alert.id, event.phase.name(), urgency(event.alert.priority), text(event)?])?;
+            .execute(params![event.alert.id, event.phase.name(), urgency(event.alert.priority), json_column(event)?])?;
     }
     Ok(())
 }
@@ -162,8 +163,8 @@ pub fn resolve(
                 event.alert.id,
                 urgency(event.alert.priority),
                 created,
-                text(recipient)?,
-                text(event)?
+                json_column(recipient)?,
+                json_column(event)?
             ])?;
     }
     add(connection, more)?;
@@ -277,10 +278,6 @@ fn notification(row: &Row<'_>) -> rusqlite::Result<Notification> {
         attempts: row.get(3)?,
         created: row.get(4)?,
     })
-}
-
-fn text(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
