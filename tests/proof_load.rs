@@ -67,6 +67,10 @@ fn under_load_everything_arrives_once_unaltered_and_every_episode_is_told_once()
     assert!(balance.dead_lettered >= ledger.refused.acknowledged, "{balance:?} {report}");
     assert!(ledger.refused.acknowledged > 100 && balance.duplicates > 0, "the devices were too good: {balance:?}");
     assert_everybody_is_told_once(&listener, &ledger);
+    for stage in ["journal", "store", "notify"] {
+        let measured = wardline.metric(&format!("wardline_{stage}_delay_seconds_count"));
+        assert!(measured > 0.0, "the delay of {stage} is not measured");
+    }
     nobody_is_named(&wardline, &listener, &influxdb);
     the_command_verifies_the_same(&ledger, &influxdb, &mongodb);
 }

@@ -277,7 +277,10 @@ impl Writer {
             }
         }
         self.reports.account.duplicates(duplicates);
-        if !readings.is_empty() {
+        let oldest = readings.iter().map(|enriched| enriched.reading.received).min();
+        if let Some(oldest) = oldest {
+            let delay = u64::try_from(crate::clock::now_ms().saturating_sub(oldest)).unwrap_or(0);
+            self.metrics.delay_seconds.record(Duration::from_millis(delay));
             self.metrics.group_readings.set(readings.len() as f64);
             // What a group takes in memory is what its readings do, which is more than their bytes on disk.
             let memory = group_bytes.max(readings.len() * size_of::<EnrichedReading>());

@@ -12,6 +12,8 @@ pub struct Journal {
     pub commits: Counter,
     /// One commit, fsync included.
     pub commit_seconds: Histogram,
+    /// From the reception of a group's oldest reading until it is on disk.
+    pub delay_seconds: Histogram,
     /// Readings of the last group.
     pub group_readings: Gauge,
     /// Bytes in use.
@@ -34,6 +36,7 @@ impl Journal {
         Self {
             commits: counter("wardline_journal_commits_total", "Transactions committed."),
             commit_seconds: seconds("wardline_journal_commit_seconds", "One commit, fsync included."),
+            delay_seconds: seconds("wardline_journal_delay_seconds", "Oldest reading of a group, received to on disk."),
             group_readings: gauge("wardline_journal_group_readings", "Readings of the last group."),
             bytes: gauge("wardline_journal_bytes", "Bytes of the journal in use."),
             full: gauge("wardline_journal_full", "1 while the journal takes no readings."),
