@@ -32,7 +32,9 @@ use process::script;
 pub(crate) fn wanted(test_name: &str) -> bool {
     let wanted = std::env::var_os("WARDLINE_TEST_SERVERS").is_some_and(|value| value == "1");
     if !wanted {
-        writeln!(std::io::stderr(), "{test_name} needs servers: left to tests/run.sh").expect("stderr is open");
+        // In one write, since tests beside it say the same of themselves.
+        let line = format!("{test_name} needs servers: left to tests/run.sh\n");
+        std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
     }
     wanted
 }
