@@ -72,7 +72,9 @@ pub async fn run(
         };
         let Some(group) = group else { break };
         for reading in &group.readings {
-            detector.observe(reading, &mut events);
+            if !detector.observe(reading, &mut events) {
+                metrics.late.increment(1);
+            }
         }
         if let Some(last) = group.readings.last() {
             let age = crate::clock::now_ms().saturating_sub(last.reading.received);

@@ -71,6 +71,7 @@ fn under_load_everything_arrives_once_unaltered_and_every_episode_is_told_once()
         let measured = wardline.metric(&format!("wardline_{stage}_delay_seconds_count"));
         assert!(measured > 0.0, "the delay of {stage} is not measured");
     }
+    assert!(wardline.metric("wardline_late_readings_total") > 0.0, "the late readings are not counted");
     nobody_is_named(&wardline, &listener, &influxdb);
     the_command_verifies_the_same(&ledger, &influxdb, &mongodb);
 }

@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge};
 
-use super::{counter_with, gauge};
+use super::{counter, counter_with, gauge};
 use crate::watch::episode::Phase;
 
 /// Handles of the watch.
@@ -11,6 +11,8 @@ pub struct Watch {
     begun: Counter,
     risen: Counter,
     ended: Counter,
+    /// Readings that came too late for a live alert.
+    pub late: Counter,
     /// Episodes that people know of.
     pub open: Gauge,
     /// Age of the newest reading that was judged.
@@ -26,6 +28,10 @@ impl Watch {
             begun: phase("begin"),
             risen: phase("rise"),
             ended: phase("end"),
+            late: counter(
+                "wardline_late_readings_total",
+                "Readings older than intake.live_within, which raise no alert.",
+            ),
             open: gauge("wardline_episodes_open", "Episodes that people know of."),
             lag_seconds: gauge("wardline_watch_lag_seconds", "Age of the last reading that was judged."),
         }

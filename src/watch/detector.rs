@@ -67,14 +67,14 @@ impl Detector {
         Self { config, live_within, subjects, changed: HashSet::new() }
     }
 
-    /// Judges one reading; what people must know is appended to `events`.
+    /// Judges one reading; what people must know is appended to `events`. Gives false for a reading that comes too late for
+    /// a live alert.
     ///
-    /// Readings that come late raise no live alert; readings that are not newer than the last of their vital have been
-    /// judged, or have been overtaken.
-    pub fn observe(&mut self, enriched: &EnrichedReading, events: &mut Vec<Event>) {
+    /// Readings that are not newer than the last of their vital have been judged, or have been overtaken.
+    pub fn observe(&mut self, enriched: &EnrichedReading, events: &mut Vec<Event>) -> bool {
         let EnrichedReading { reading, context } = enriched;
         if reading.received.saturating_sub(reading.time) > self.live_within {
-            return;
+            return false;
         }
         let (config, changed) = (&self.config, &mut self.changed);
         let name = context.patient.as_ref().unwrap_or(&context.device);
@@ -84,7 +84,7 @@ impl Detector {
             }
             self.subjects.insert(Arc::clone(name), Subject::new());
         }
-        let Some(subject) = self.subjects.get_mut(name) else { return };
+        let Some(subject) = self.subjects.get_mut(name) else { return true };
         let newest = subject.newest;
         let mut judge = |observation: Observation| {
             let vital = observation.condition.vital();
@@ -123,6 +123,7 @@ impl Detector {
                 *newest = (*newest).max(reading.time);
             }
         }
+        true
     }
 
     /// The subjects that changed since the last call: their state, or `None` when it need not be kept any more.
@@ -204,7 +205,9 @@ mod tests {
 
     fn ids(detector: &mut Detector, readings: &[EnrichedReading]) -> Vec<String> {
         let mut events = Vec::new();
-        readings.iter().for_each(|reading| detector.observe(reading, &mut events));
+        for reading in readings {
+            detector.observe(reading, &mut events);
+        }
         events.iter().map(|event| format!("{} {}", event.alert.id, event.phase.name())).collect()
     }
 
@@ -232,7 +235,8 @@ mod tests {
         let critical = |second| reading("p-1", second, &[(Vital::Spo2, 70.0)], Quality::Good);
         let mut late = critical(0);
         late.reading.received = late.reading.time + 60_001;
-        assert!(ids(&mut detector(), &[late.clone(), late]).is_empty());
+        assert!(ids(&mut detector(), &[late.clone(), late.clone()]).is_empty());
+        assert!(!detector().observe(&late, &mut Vec::new()), "and that is said");
         assert!(ids(&mut detector(), &[critical(5), critical(5), critical(4), critical(3)]).is_empty());
         assert_eq!(ids(&mut detector(), &[critical(5), critical(5), critical(6)]), ["p-1.spo2_low.5000 begin"]);
     }
@@ -243,7 +247,7 @@ mod tests {
             (0..2).map(|second| reading("", second, &[(Vital::Spo2, 70.0)], Quality::Good)).collect();
         let mut events = Vec::new();
         let mut detector = detector();
-        critical.iter().for_each(|reading| detector.observe(reading, &mut events));
+        assert!(critical.iter().all(|reading| detector.observe(reading, &mut events)));
         assert_eq!(events[0].alert.id, "mon-1.spo2_low.0");
         assert_eq!(events[0].alert.patient, "unassigned");
     }
