@@ -4,6 +4,7 @@
 //! the query language or the driver of a peer.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,14 @@ pub struct PeerError {
     pub message: String,
     /// Whether the same call may work later. `false`: somebody must change something first.
     pub retry: bool,
+}
+
+impl PeerError {
+    /// The database has not answered in time; it may later.
+    #[must_use]
+    pub fn silent(peer: &'static str, timeout: Duration) -> Self {
+        Self { peer, message: format!("no answer within {} ms", timeout.as_millis()), retry: true }
+    }
 }
 
 /// Who is to be told of a patient.

@@ -20,8 +20,8 @@
 //! Opening reads a handful of rows, whatever the size of the backlog. The folder is readable by its owner only: the
 //! journal holds patient data.
 //!
-//! Other modules keep tables in the same database (dead letters, directory, outbox, state of the watch) and change them with
-//! [`Journal::write`], inside the transaction of the next group, so that their change costs no fsync of its own.
+//! Other modules keep tables in the same database (dead letters, directory, outbox, state of the watch) and change them
+//! with [`Journal::write`], inside the transaction of the next group, so that their change costs no fsync of its own.
 
 mod cursor;
 mod feed;

@@ -97,8 +97,7 @@ impl Mongo {
 
     /// The server has not answered in time.
     fn silent(&self) -> PeerError {
-        let message = format!("no answer within {} ms", self.timeout().as_millis());
-        PeerError { peer: PEER, message, retry: true }
+        PeerError::silent(PEER, self.timeout())
     }
 
     fn timeout(&self) -> Duration {

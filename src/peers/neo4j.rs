@@ -83,11 +83,7 @@ impl Neo4j {
         };
         match tokio::time::timeout(timeout, call).await {
             Ok(answer) => answer,
-            Err(_) => Err(PeerError {
-                peer: PEER,
-                message: format!("no answer within {} ms", timeout.as_millis()),
-                retry: true,
-            }),
+            Err(_) => Err(PeerError::silent(PEER, timeout)),
         }
     }
 }
